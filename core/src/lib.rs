@@ -1,0 +1,79 @@
+//! The decision core of Systole: bytes and the time go in, changes of belief come out.
+//!
+//! ```text
+//!            datagrams, now                                          transitions
+//!                  │                                                      ▲
+//!   ┌──────────────▼──────────────────── Monitor::turn ───────────────────┴──────────┐
+//!   │  wire ──► table: newer? ──► detector: until when is ──► wheel ──► silence: step │
+//!   │  (Message)  (Node, 64 B)    silence normal?             (deadlines)  (Liveness) │
+//!   └────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! No clock, no IO, no thread, no lock, no randomness: whoever drives it hands in the time and what
+//! was received, and the same input gives the same output on every machine. The engine drives it
+//! from sockets, the simulator from a made-up network.
+//!
+//! ```
+//! use systole_core::event::{Sink, Transition};
+//! use systole_core::{Backlog, Datagram, Instant, Liveness, Monitor, Span};
+//!
+//! struct Print;
+//! impl Sink for Print {
+//!     fn transition(&mut self, t: &Transition<'_>) {
+//!         println!("{} is {}", t.called, t.to.name());
+//!     }
+//! }
+//!
+//! let start = Instant::ORIGIN;
+//! let mut monitor = Monitor::new(Default::default(), start);
+//! let heartbeat = Datagram { bytes: b"hb web-1 interval=1s", arrival: start, truncated: false };
+//! let wake = monitor.turn(start, &[heartbeat], Backlog::Drained, &mut Print).unwrap();
+//! assert!(wake <= start + Span::from_millis(3_250));
+//!
+//! let later = start + Span::from_secs(60);
+//! while monitor.poll_timeout().is_some_and(|at| at <= later) {
+//!     monitor.turn(later, &[], Backlog::Drained, &mut Print);
+//! }
+//! let node = monitor.node(monitor.find(&systole_core::NodeId::of("web-1")).unwrap()).unwrap();
+//! assert_eq!(node.liveness, Liveness::Failed);
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod config;
+pub mod counters;
+pub mod detector;
+pub mod event;
+mod groups;
+mod id;
+mod interval;
+mod liveness;
+mod monitor;
+mod name;
+mod node;
+mod pattern;
+mod payload;
+mod reject;
+mod steady;
+mod table;
+mod time;
+mod view;
+mod wait;
+pub mod wheel;
+pub mod wire;
+
+pub use groups::{DEFAULT_GROUP, Group};
+pub use id::{GroupIx, Incarnation, NAME_MAX, NodeId, NodeIx, Seq, Share, is_name};
+pub use liveness::{Input, Liveness, step};
+pub use monitor::{Backlog, Datagram, Monitor};
+pub use name::Called;
+pub use pattern::Pattern;
+pub use payload::Payload;
+pub use reject::Reject;
+pub use time::{Instant, Span, SpanError, Tick};
+pub use view::NodeView;
+pub use wait::{Wait, WaitError};

@@ -1,0 +1,543 @@
+//! The state machine: received bytes and the time go in, changes of belief come out.
+//!
+//! It sequences calls to the leaves and fixes one order for daemon and simulator alike: first
+//! everything received, then everything due. While the socket isn't drained ([`Backlog::More`])
+//! nobody is declared silent, because nobody has looked yet. It owns no clock and no socket, and
+//! doesn't assume that it is alone: nodes of another share are handed on, not judged.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use crate::config::{Config, Settings};
+use crate::counters::Counters;
+use crate::detector::Beat;
+use crate::event::{Cause, Evidence, Sink, Transition};
+use crate::groups::{Group, Groups};
+use crate::liveness::{Input, Liveness, step};
+use crate::name::Name;
+use crate::node::{Flags, Newer, Node};
+use crate::pattern::Pattern;
+use crate::payload::{Change, Payload};
+use crate::table::NodeTable;
+use crate::view::NodeView;
+use crate::wheel::{Budget, Wheel};
+use crate::wire::{self, Kind, Message};
+use crate::{GroupIx, Instant, NodeId, NodeIx, Reject, Span};
+
+/// How many datagrams of a batch are looked up together, so that the memory of one is fetched
+/// while the others wait for theirs.
+const AHEAD: usize = 64;
+
+/// How much work on deadlines one turn does at most: about a millisecond.
+const EXPIRE_BUDGET: usize = 4_096;
+
+/// What was received.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    /// Its bytes, or as many as the receive buffer held.
+    pub bytes: &'a [u8],
+    /// When it arrived: by the kernel's clock, not when it was read.
+    pub arrival: Instant,
+    /// Whether it was longer than the receive buffer.
+    pub truncated: bool,
+}
+
+/// Whether there is more to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// Everything that arrived until `now` has been handed in.
+    Drained,
+    /// Something may still wait: silence means nothing yet.
+    More,
+}
+
+/// What is believed of all nodes of one share.
+pub struct Monitor {
+    config: Config,
+    table: NodeTable,
+    groups: Groups,
+    wheel: Wheel,
+    counters: Counters,
+}
+
+impl Monitor {
+    /// A monitor that has heard nobody yet. The nodes listed in the configuration have from `now`
+    /// on their grace to appear.
+    pub fn new(config: Config, now: Instant) -> Self {
+        let plan = config.plan();
+        let mut monitor = Self {
+            table: NodeTable::new(plan.limits.max_nodes as usize, plan.hash_key),
+            groups: Groups::new(&config),
+            wheel: Wheel::new(now.tick_down()),
+            counters: Counters::default(),
+            config: Config::default(),
+        };
+        for rule in &plan.groups {
+            let group = monitor.groups.find(&rule.name).expect("every configured group was made");
+            let own = rule.nodes.iter().filter(|name| plan.share.holds(NodeId::of(name)));
+            own.for_each(|name| monitor.expect(name, group, now));
+        }
+        monitor.config = config;
+        monitor
+    }
+
+    /// Takes in what was received, then declares what is due at `now`. Returns when to call again
+    /// at the latest; `now` itself if there is more to do at once, nothing if nobody is waited for.
+    pub fn turn(
+        &mut self,
+        now: Instant,
+        batch: &[Datagram<'_>],
+        backlog: Backlog,
+        sink: &mut impl Sink,
+    ) -> Option<Instant> {
+        for chunk in batch.chunks(AHEAD) {
+            let ahead = self.look_ahead(chunk);
+            for (datagram, place) in chunk.iter().zip(ahead) {
+                self.datagram(now, datagram, place, sink);
+            }
+        }
+        match backlog {
+            Backlog::More => Some(now),
+            Backlog::Drained => {
+                self.expire(now, sink);
+                self.poll_timeout()
+            }
+        }
+    }
+
+    /// When [`Monitor::turn`] has something to do again: maybe early, never late.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wheel.poll_timeout().map(|tick| tick.instant())
+    }
+
+    /// Forgets a node, as if it had never been heard. Its place may be used again.
+    pub fn forget(&mut self, ix: NodeIx) {
+        if !self.table.occupied(ix) {
+            return;
+        }
+        let node = self.table.node(ix);
+        self.groups.leave(node.group, node.liveness);
+        self.wheel.disarm(ix);
+        self.table.remove(ix);
+        self.counters.forgotten += 1;
+    }
+
+    /// The place of the node with this id.
+    pub fn find(&self, id: &NodeId) -> Option<NodeIx> {
+        self.table.find(id)
+    }
+
+    /// What is believed of the node at this place, and why. Nothing if the place is vacant.
+    pub fn node(&self, ix: NodeIx) -> Option<NodeView<'_>> {
+        self.table.occupied(ix).then(|| {
+            let node = self.table.node(ix);
+            let detail = self.table.detail(ix);
+            NodeView {
+                ix,
+                generation: detail.generation,
+                id: node.id,
+                called: detail.name.called(node.id),
+                group: self.groups.get(node.group),
+                liveness: node.liveness,
+                since: detail.since,
+                due: self.due(ix),
+                load: self.table.load(ix),
+                payload: detail.payload.as_deref(),
+                evidence: self.evidence(ix),
+            }
+        })
+    }
+
+    /// Every node lives at a place below this.
+    pub const fn places(&self) -> usize {
+        self.table.places()
+    }
+
+    /// How many nodes are known.
+    pub const fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether no node is known.
+    pub const fn is_empty(&self) -> bool {
+        self.table.len() == 0
+    }
+
+    /// All groups, by index.
+    pub fn groups(&self) -> &[Group] {
+        self.groups.all()
+    }
+
+    /// What was counted since the start.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The settings in force.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Finds the nodes of a batch before any of them is judged. The look-ups don't depend on each
+    /// other, so their cache misses overlap; one by one each would wait for its own.
+    fn look_ahead(&self, chunk: &[Datagram<'_>]) -> [Option<NodeIx>; AHEAD] {
+        let mut places = [None; AHEAD];
+        for (place, datagram) in places.iter_mut().zip(chunk) {
+            *place = wire::first_node(datagram.bytes).and_then(|id| self.table.find(&id));
+        }
+        places
+    }
+
+    fn datagram(&mut self, now: Instant, datagram: &Datagram<'_>, mut place: Option<NodeIx>, sink: &mut impl Sink) {
+        if datagram.truncated {
+            return self.counters.reject(Reject::Truncated);
+        }
+        for item in wire::messages(datagram.bytes) {
+            // What was looked up belongs to the first message alone, whatever becomes of that.
+            let place = place.take();
+            let judged = item.and_then(|(message, bytes)| {
+                if self.config.plan().share.holds(message.node) {
+                    self.message(now, &message, datagram.arrival, place, sink)
+                } else {
+                    self.counters.foreign += 1;
+                    sink.foreign(message.node, bytes, datagram.arrival);
+                    Ok(())
+                }
+            });
+            if let Err(reason) = judged {
+                self.counters.reject(reason);
+            }
+        }
+    }
+
+    fn message(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+        arrival: Instant,
+        place: Option<NodeIx>,
+        sink: &mut impl Sink,
+    ) -> Result<(), Reject> {
+        let ix = match (place.or_else(|| self.table.find(&message.node)), message.kind) {
+            (Some(ix), Kind::Heartbeat | Kind::Goodbye) => ix,
+            (None, Kind::Heartbeat) => self.register(message.node, now)?,
+            (None, Kind::Goodbye) => return Err(Reject::UnknownNode),
+        };
+        let newer = self.table.node(ix).newer(message.incarnation, message.seq, arrival)?;
+        match message.kind {
+            Kind::Heartbeat => self.heartbeat(now, ix, message, newer, arrival, sink),
+            Kind::Goodbye => self.goodbye(now, ix, newer, arrival, sink),
+        }
+        Ok(())
+    }
+
+    /// The ordinary path. Nothing here allocates, unless the node tells something new of itself.
+    fn heartbeat(
+        &mut self,
+        now: Instant,
+        ix: NodeIx,
+        message: &Message<'_>,
+        newer: Newer,
+        arrival: Instant,
+        sink: &mut impl Sink,
+    ) {
+        self.counters.heartbeats += 1;
+        self.note_told(ix, message);
+        let node = self.table.node_mut(ix);
+        let settings = self.groups.get(node.group).settings();
+
+        // Whether the time since the last heartbeat says anything about the node's rhythm.
+        let steady = newer.gap.filter(|_| node.liveness != Liveness::Left && !node.flags.has(Flags::PLANNED));
+        let elapsed = arrival.since(node.arrival);
+        let limits = self.config.plan().limits;
+        let declared = message.interval.map(|span| span.clamp(limits.interval_min, limits.interval_max));
+        let changed = note_interval(node, settings, declared, elapsed, steady);
+        let interval = node.interval();
+        match steady {
+            Some(gap) if !changed => {
+                settings.detector.heartbeat(&mut node.memory, Beat { elapsed, gap, interval });
+                sink.heartbeat(node.group, elapsed - interval * gap, gap - 1);
+            }
+            Some(_) | None => node.memory = settings.detector.start(interval),
+        }
+        match newer.gap {
+            Some(gap) => node.note_gap(gap),
+            None => node.window = u32::MAX,
+        }
+        let restarted = newer.incarnation != node.incarnation;
+        node.incarnation = newer.incarnation;
+        node.seq = newer.seq;
+        node.arrival = arrival;
+        node.flags.set(Flags::HEARD, true);
+        node.flags.set(Flags::PLANNED, message.next.is_some());
+        let mut deadline = arrival + settings.detector.patience(&node.memory, interval);
+        if let Some(next) = message.next {
+            deadline = deadline.max(self.plan_silence(ix, next));
+        }
+        if let Some(load) = message.load {
+            self.table.set_load(ix, load);
+        }
+        self.wheel.arm(ix, deadline.tick_up());
+
+        let cause = match self.table.node(ix).liveness {
+            Liveness::Alive => return,
+            Liveness::Unseen => Cause::FirstHeartbeat,
+            Liveness::Suspect | Liveness::Failed | Liveness::Left if restarted => Cause::Restart,
+            Liveness::Suspect | Liveness::Failed | Liveness::Left => Cause::Heartbeat,
+        };
+        self.transition(now, ix, Input::Heartbeat, cause, sink);
+    }
+
+    fn goodbye(&mut self, now: Instant, ix: NodeIx, newer: Newer, arrival: Instant, sink: &mut impl Sink) {
+        self.counters.goodbyes += 1;
+        self.wheel.disarm(ix);
+        let node = self.table.node_mut(ix);
+        node.incarnation = newer.incarnation;
+        node.seq = newer.seq;
+        node.arrival = arrival;
+        node.flags.set(Flags::HEARD, true);
+        if node.liveness != Liveness::Left {
+            self.transition(now, ix, Input::Goodbye, Cause::Goodbye, sink);
+        }
+    }
+
+    /// Everything whose time has come, as far as the budget and the sink's room go.
+    fn expire(&mut self, now: Instant, sink: &mut impl Sink) {
+        let mut budget = Budget::new(EXPIRE_BUDGET.min(sink.room()));
+        while let Some(ix) = self.wheel.expire(now.tick_down(), &mut budget) {
+            self.silence(now, ix, sink);
+        }
+    }
+
+    fn silence(&mut self, now: Instant, ix: NodeIx, sink: &mut impl Sink) {
+        let Some(due) = self.due(ix) else { return };
+        if due > now {
+            // It lay beyond the wheel's horizon: look again when it is nearer.
+            return self.wheel.arm(ix, due.tick_up());
+        }
+        let cause = match self.table.node(ix).liveness {
+            Liveness::Alive => Cause::Silence,
+            Liveness::Suspect => Cause::Confirmed,
+            Liveness::Unseen => Cause::NeverSeen,
+            Liveness::Failed | Liveness::Left => return,
+        };
+        self.transition(now, ix, Input::Silence, cause, sink);
+        if let Some(next) = self.due(ix) {
+            self.wheel.arm(ix, next.tick_up());
+        }
+    }
+
+    fn transition(&mut self, now: Instant, ix: NodeIx, input: Input, cause: Cause, sink: &mut impl Sink) {
+        let evidence = self.evidence(ix);
+        let node = self.table.node_mut(ix);
+        let (from, to) = (node.liveness, step(node.liveness, input));
+        node.liveness = to;
+        let (id, group) = (node.id, node.group);
+        self.groups.leave(group, from);
+        self.groups.enter(group, to);
+        self.counters.transition(from, to);
+        let detail = self.table.detail_mut(ix);
+        detail.since = now;
+        sink.transition(&Transition {
+            at: now,
+            node: ix,
+            generation: detail.generation,
+            id,
+            called: detail.name.called(id),
+            group,
+            group_name: self.groups.get(group).name(),
+            from,
+            to,
+            cause,
+            evidence,
+        });
+    }
+
+    /// The instant at which the next silence of this node would mean something: its deadline, the
+    /// end of its confirm time, or of its grace. Nothing for who isn't waited for.
+    fn due(&self, ix: NodeIx) -> Option<Instant> {
+        let node = self.table.node(ix);
+        match node.liveness {
+            Liveness::Unseen | Liveness::Alive => Some(self.deadline(ix)),
+            Liveness::Suspect => Some(self.deadline(ix) + self.confirm(node)),
+            Liveness::Failed | Liveness::Left => None,
+        }
+    }
+
+    /// Until when silence is normal after the last heartbeat. Between two heartbeats everything
+    /// that it depends on is frozen, so it may be computed as often as wanted.
+    fn deadline(&self, ix: NodeIx) -> Instant {
+        let node = self.table.node(ix);
+        let settings = self.groups.get(node.group).settings();
+        if !node.flags.has(Flags::HEARD) {
+            return node.arrival + settings.grace;
+        }
+        let deadline = node.arrival + settings.detector.patience(&node.memory, node.interval());
+        if node.flags.has(Flags::PLANNED) {
+            let planned = self.table.detail(ix).payload.as_ref().map(|payload| payload.planned_until);
+            return deadline.max(planned.unwrap_or_default());
+        }
+        deadline
+    }
+
+    fn confirm(&self, node: &Node) -> Span {
+        self.groups.get(node.group).settings().confirm.of(node.interval())
+    }
+
+    fn evidence(&self, ix: NodeIx) -> Evidence {
+        let node = self.table.node(ix);
+        let (lost, window) = node.losses();
+        Evidence {
+            last_arrival: node.flags.has(Flags::HEARD).then_some(node.arrival),
+            deadline: self.deadline(ix),
+            confirm: self.confirm(node),
+            interval: node.interval(),
+            interval_declared: node.flags.has(Flags::DECLARED),
+            detector: self.groups.get(node.group).settings().detector.name(),
+            incarnation: node.incarnation,
+            seq: node.seq,
+            lost,
+            window,
+        }
+    }
+
+    /// Gives a node its place. What it tells about itself, its name and group included, is noted
+    /// like that of any other.
+    fn register(&mut self, id: NodeId, now: Instant) -> Result<NodeIx, Reject> {
+        if self.table.is_full() {
+            return Err(Reject::TableFull);
+        }
+        self.counters.registered += 1;
+        let interval = self.groups.get(GroupIx::FIRST).settings().interval;
+        Ok(self.place(Node::new(id, GroupIx::FIRST, interval, now), Name::Unknown))
+    }
+
+    /// Makes a listed node known before it beats.
+    fn expect(&mut self, name: &str, group: GroupIx, now: Instant) {
+        let settings = *self.groups.get(group).settings();
+        let mut node = Node::new(NodeId::of(name), group, settings.interval, now);
+        node.flags.set(Flags::LISTED, true);
+        node.flags.set(Flags::NAMED, true);
+        let ix = self.place(node, Name::new(name));
+        self.wheel.arm(ix, (now + settings.grace).tick_up());
+    }
+
+    fn place(&mut self, node: Node, name: Name) -> NodeIx {
+        let ix = self.table.insert(node, name);
+        self.groups.enter(node.group, node.liveness);
+        self.wheel.grow(self.table.places());
+        ix
+    }
+
+    /// Keeps what a node tells about itself beyond being there.
+    fn note_told(&mut self, ix: NodeIx, message: &Message<'_>) {
+        let flags = self.table.node(ix).flags;
+        let mut regroup = false;
+        if let Some(name) = message.name.filter(|_| !flags.has(Flags::NAMED)) {
+            self.table.detail_mut(ix).name = Name::new(name);
+            self.table.node_mut(ix).flags.set(Flags::NAMED, true);
+            regroup = true;
+        }
+        if let Some(group) = message.group
+            && self.table.detail(ix).declared.is_none_or(|ix| self.groups.get(ix).name() != group)
+        {
+            let declared = self.declared_group(message.group);
+            regroup |= declared != self.table.detail(ix).declared;
+            self.table.detail_mut(ix).declared = declared;
+        }
+        if Payload::concerns(message) {
+            let payload = self.table.detail_mut(ix).payload.get_or_insert_default();
+            regroup |= payload.take(message) == Change::Labels;
+        }
+        if regroup && !flags.has(Flags::LISTED) {
+            self.regroup(ix);
+        }
+    }
+
+    /// Puts a node where it belongs by what it has told by now.
+    fn regroup(&mut self, ix: NodeIx) {
+        let detail = self.table.detail(ix);
+        let group = self.choose_group(detail.name.text(), detail.declared, |name, pattern| {
+            let mut labels = detail.payload.iter().flat_map(|payload| payload.labels());
+            labels.any(|(key, text)| key == name && pattern.fits(text))
+        });
+        let node = self.table.node_mut(ix);
+        let former = core::mem::replace(&mut node.group, group);
+        if former == group {
+            return;
+        }
+        self.groups.leave(former, node.liveness);
+        self.groups.enter(group, node.liveness);
+        let settings = self.groups.get(group).settings();
+        if !node.flags.has(Flags::DECLARED) {
+            node.forget_interval(settings.interval);
+        }
+        // Another detector may read the memory differently.
+        node.memory = settings.detector.start(node.interval());
+    }
+
+    /// The first configured group that fits, else the one the node declares, else the default.
+    fn choose_group(
+        &self,
+        name: Option<&str>,
+        declared: Option<GroupIx>,
+        labelled: impl Fn(&str, &Pattern) -> bool,
+    ) -> GroupIx {
+        let declared_name = declared.map(|ix| self.groups.get(ix).name());
+        let fits = self.config.plan().groups.iter().find(|rule| {
+            declared_name == Some(&*rule.name)
+                || rule.matches.iter().any(|wanted| wanted.fits(name, declared_name, &labelled))
+        });
+        fits.and_then(|rule| self.groups.find(&rule.name)).or(declared).unwrap_or(GroupIx::FIRST)
+    }
+
+    /// The index of the group that a node declares; nothing if it declares none, or one too many.
+    fn declared_group(&mut self, name: Option<&str>) -> Option<GroupIx> {
+        let group = self.groups.find_or_make(name?, &self.config);
+        self.counters.groups_refused += u64::from(group.is_none());
+        group
+    }
+
+    /// Notes an announced silence and returns until when it excuses the node: what the detector
+    /// allows beyond one interval comes on top.
+    fn plan_silence(&mut self, ix: NodeIx, next: Span) -> Instant {
+        let node = self.table.node(ix);
+        let settings = self.groups.get(node.group).settings();
+        let slack = settings.detector.patience(&node.memory, node.interval()) - node.interval();
+        let until = node.arrival + next.min(self.config.plan().limits.interval_max) + slack;
+        let payload = self.table.detail_mut(ix).payload.get_or_insert_with(Box::default);
+        payload.planned_until = until;
+        until
+    }
+}
+
+/// Millions of nodes are nothing to read: this shows how many there are.
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor").field("nodes", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// Puts the interval in force by what the heartbeat declares or shows. Says whether it changed so
+/// that what the detector remembers of the former rhythm is worth nothing.
+fn note_interval(
+    node: &mut Node,
+    settings: &Settings,
+    declared: Option<Span>,
+    elapsed: Span,
+    steady: Option<u64>,
+) -> bool {
+    if let Some(interval) = declared {
+        let former = node.interval();
+        node.set_interval(interval);
+        node.flags.set(Flags::DECLARED, true);
+        return node.interval() != former;
+    }
+    if node.flags.has(Flags::DECLARED) || settings.interval.is_some() {
+        return false;
+    }
+    let Some(gap) = steady else { return false };
+    let learning = node.learned();
+    node.set_learned(learning.learn(elapsed, gap, Settings::UNKNOWN_INTERVAL));
+    !learning.is_settled()
+}

@@ -1,0 +1,224 @@
+//! The hot record of a node: all that a heartbeat touches, in one cache line.
+//!
+//! ```text
+//!  0        16           24    32        40        52         56       60      62    63  64
+//!  ├── id ──┼ incarnation ┼ seq ┼ arrival ┼ memory ─┼ interval ┼ window ┼ group ┼ live┼flags
+//! ```
+
+use crate::config::Settings;
+use crate::detector::Memory;
+use crate::interval::Learned;
+use crate::{GroupIx, Incarnation, Instant, Liveness, NodeId, Reject, Seq, Span};
+
+/// One node, as far as a heartbeat is concerned.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) seq: Seq,
+    /// When the last heartbeat arrived; if none ever did: when the node was listed.
+    pub(crate) arrival: Instant,
+    pub(crate) memory: Memory,
+    /// The interval that is declared, configured or being learned, in milliseconds.
+    interval: f32,
+    /// The last 32 heartbeats by sequence number, newest lowest; a one arrived.
+    pub(crate) window: u32,
+    pub(crate) group: GroupIx,
+    pub(crate) liveness: Liveness,
+    pub(crate) flags: Flags,
+}
+
+const _: () = assert!(size_of::<Node>() == 64, "a node must stay within one cache line");
+
+/// Six yes-or-no facts of a node and a small count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags(u8);
+
+/// How a message relates to what is known of its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Newer {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) seq: Seq,
+    /// How far `seq` is from the last one; nothing in a new life.
+    pub(crate) gap: Option<u64>,
+}
+
+impl Flags {
+    /// The place is free.
+    pub(crate) const VACANT: Self = Self(1);
+    /// The node declares its interval.
+    pub(crate) const DECLARED: Self = Self(1 << 1);
+    /// The node announced a silence with its last heartbeat.
+    pub(crate) const PLANNED: Self = Self(1 << 2);
+    /// The node's name is known.
+    pub(crate) const NAMED: Self = Self(1 << 3);
+    /// The node stands in the configuration, which says its group.
+    pub(crate) const LISTED: Self = Self(1 << 4);
+    /// At least one heartbeat ever came.
+    pub(crate) const HEARD: Self = Self(1 << 5);
+    /// Two bits: how many intervals have been learned from, up to three.
+    const SAMPLES_SHIFT: u8 = 6;
+
+    pub(crate) const fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    pub(crate) const fn set(&mut self, flag: Self, on: bool) {
+        self.0 = if on { self.0 | flag.0 } else { self.0 & !flag.0 };
+    }
+
+    pub(crate) const fn samples(self) -> u8 {
+        self.0 >> Self::SAMPLES_SHIFT
+    }
+
+    pub(crate) const fn set_samples(&mut self, samples: u8) {
+        self.0 = (self.0 & !(0b11 << Self::SAMPLES_SHIFT)) | (samples << Self::SAMPLES_SHIFT);
+    }
+}
+
+impl Node {
+    /// A place where no node lives.
+    pub(crate) fn vacant() -> Self {
+        let mut node = Self::new(NodeId::from_bytes([0; 16]), GroupIx::FIRST, None, Instant::ORIGIN);
+        node.flags.set(Flags::VACANT, true);
+        node
+    }
+
+    /// A node of which nothing was heard yet.
+    pub(crate) fn new(id: NodeId, group: GroupIx, interval: Option<Span>, now: Instant) -> Self {
+        let mut node = Self {
+            id,
+            incarnation: Incarnation::new(0),
+            seq: Seq::new(0),
+            arrival: now,
+            memory: Memory::default(),
+            interval: 0.0,
+            window: u32::MAX,
+            group,
+            liveness: Liveness::Unseen,
+            flags: Flags::default(),
+        };
+        node.forget_interval(interval);
+        node
+    }
+
+    /// The interval in force: declared, configured, learned, or the default until then.
+    pub(crate) fn interval(&self) -> Span {
+        self.learned().in_force(Settings::UNKNOWN_INTERVAL)
+    }
+
+    /// What is known of the interval. One that somebody stated counts as learned.
+    pub(crate) fn learned(&self) -> Learned {
+        Learned::from_parts(self.interval, self.flags.samples())
+    }
+
+    pub(crate) fn set_learned(&mut self, learned: Learned) {
+        self.interval = learned.millis();
+        self.flags.set_samples(learned.samples());
+    }
+
+    pub(crate) fn set_interval(&mut self, interval: Span) {
+        self.set_learned(Learned::settled(interval));
+    }
+
+    /// Goes back to the configured interval, or to learning it from nothing.
+    pub(crate) fn forget_interval(&mut self, configured: Option<Span>) {
+        self.set_learned(configured.map_or(Learned::default(), Learned::settled));
+    }
+
+    /// Whether a message is newer than the last one believed. By sequence, never by mere arrival:
+    /// a stale packet that counts keeps a dead node alive. What names no sequence number is newer
+    /// if it arrived no earlier than the last one.
+    pub(crate) fn newer(
+        &self,
+        incarnation: Option<Incarnation>,
+        seq: Option<Seq>,
+        arrival: Instant,
+    ) -> Result<Newer, Reject> {
+        let known = self.incarnation;
+        let incarnation = incarnation.unwrap_or(known);
+        if !self.flags.has(Flags::HEARD) || incarnation > known {
+            return Ok(Newer { incarnation, seq: seq.unwrap_or_default(), gap: None });
+        }
+        if incarnation < known {
+            return Err(Reject::StaleIncarnation);
+        }
+        match seq {
+            Some(seq) if seq > self.seq => Ok(Newer { incarnation, seq, gap: Some(seq.number() - self.seq.number()) }),
+            Some(_) => Err(Reject::NotNewer),
+            None if arrival >= self.arrival => {
+                Ok(Newer { incarnation, seq: Seq::new(self.seq.number().saturating_add(1)), gap: Some(1) })
+            }
+            None => Err(Reject::NotNewer),
+        }
+    }
+
+    /// Notes in the window that a heartbeat came after `gap - 1` lost ones.
+    pub(crate) const fn note_gap(&mut self, gap: u64) {
+        self.window = if gap < 32 { self.window << gap | 1 } else { 1 };
+    }
+
+    /// Of the last how many heartbeats how many were lost.
+    pub(crate) fn losses(&self) -> (u8, u8) {
+        (self.window.count_zeros() as u8, self.seq.number().clamp(1, 32) as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(incarnation: u64, seq: u64) -> Node {
+        let mut node = Node::new(NodeId::of("a"), GroupIx::FIRST, None, Instant::ORIGIN);
+        node.liveness = Liveness::Alive;
+        node.flags.set(Flags::HEARD, true);
+        node.incarnation = Incarnation::new(incarnation);
+        node.seq = Seq::new(seq);
+        node.arrival = Instant::from_nanos(100);
+        node
+    }
+
+    fn judge(node: &Node, incarnation: Option<u64>, seq: Option<u64>, arrival: u64) -> Result<Option<u64>, Reject> {
+        let newer = node.newer(incarnation.map(Incarnation::new), seq.map(Seq::new), Instant::from_nanos(arrival));
+        newer.map(|newer| newer.gap)
+    }
+
+    #[test]
+    fn newer_means_a_later_life_or_a_higher_number_within_it() {
+        let node = heard(5, 10);
+        assert_eq!(judge(&node, Some(5), Some(11), 200), Ok(Some(1)));
+        assert_eq!(judge(&node, Some(5), Some(14), 200), Ok(Some(4)));
+        assert_eq!(judge(&node, Some(6), Some(1), 200), Ok(None));
+        assert_eq!(judge(&node, Some(5), Some(10), 200), Err(Reject::NotNewer));
+        assert_eq!(judge(&node, Some(4), Some(99), 200), Err(Reject::StaleIncarnation));
+    }
+
+    #[test]
+    fn a_heartbeat_without_a_number_is_newer_unless_it_arrived_earlier() {
+        let node = heard(5, 10);
+        assert_eq!(judge(&node, None, None, 100), Ok(Some(1)));
+        assert_eq!(judge(&node, None, None, 99), Err(Reject::NotNewer));
+    }
+
+    #[test]
+    fn the_window_counts_what_never_came() {
+        let mut node = heard(1, 1);
+        node.note_gap(1);
+        node.note_gap(4);
+        assert_eq!(node.losses().0, 3);
+        node.note_gap(1_000);
+        assert_eq!(node.losses().0, 31);
+    }
+
+    #[test]
+    fn the_sample_count_shares_a_byte_with_the_flags() {
+        let mut flags = Flags::default();
+        flags.set(Flags::DECLARED, true);
+        flags.set_samples(3);
+        assert!(flags.has(Flags::DECLARED) && flags.samples() == 3);
+        flags.set_samples(0);
+        flags.set(Flags::DECLARED, false);
+        assert_eq!(flags, Flags::default());
+    }
+}

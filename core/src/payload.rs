@@ -1,0 +1,82 @@
+//! What a node tells about itself beyond being there: version, health metrics, labels.
+//!
+//! Kept apart from the hot record, and only for nodes that tell something. A heartbeat that says
+//! the same as the last one, or only other numbers under the same names, allocates nothing.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::Instant;
+use crate::wire::Message;
+
+/// The latest of what a node told about itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Payload {
+    version: Option<Box<str>>,
+    metrics: Vec<(Box<str>, f64)>,
+    labels: Vec<(Box<str>, Box<str>)>,
+    /// Until when it announced to be silent.
+    pub(crate) planned_until: Instant,
+}
+
+/// What may follow from a new payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing that anything else depends on.
+    None,
+    /// The labels differ, on which the choice of a group may rest.
+    Labels,
+}
+
+impl Payload {
+    /// The version that the node said it runs.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// Its health metrics, in the order in which the node sent them.
+    pub fn metrics(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.metrics.iter().map(|(name, value)| (&**name, *value))
+    }
+
+    /// Its labels, in the order in which the node sent them.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        self.labels.iter().map(|(name, text)| (&**name, &**text))
+    }
+
+    /// Whether a message has anything to keep here.
+    pub(crate) fn concerns(message: &Message<'_>) -> bool {
+        message.version.is_some() || message.next.is_some() || !message.extras.is_empty()
+    }
+
+    /// Takes over what the message says. What it doesn't mention stays: a sender may send its
+    /// labels on some heartbeats and its metrics on others.
+    pub(crate) fn take(&mut self, message: &Message<'_>) -> Change {
+        if let Some(version) = message.version
+            && self.version.as_deref() != Some(version)
+        {
+            self.version = Some(version.into());
+        }
+        if message.extras.metrics().next().is_some() {
+            self.take_metrics(message);
+        }
+        let labels = || message.extras.labels();
+        if labels().next().is_none() || labels().eq(self.labels()) {
+            return Change::None;
+        }
+        self.labels = labels().map(|(name, text)| (name.into(), text.into())).collect();
+        Change::Labels
+    }
+
+    fn take_metrics(&mut self, message: &Message<'_>) {
+        let same_names =
+            message.extras.metrics().map(|(name, _)| name).eq(self.metrics.iter().map(|(name, _)| &**name));
+        if same_names {
+            for ((_, kept), (_, new)) in self.metrics.iter_mut().zip(message.extras.metrics()) {
+                *kept = new;
+            }
+        } else {
+            self.metrics = message.extras.metrics().map(|(name, value)| (name.into(), value)).collect();
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Why a message was refused. Bad input is ordinary on the wire: it is counted by reason, never
+//! logged one by one, and nothing that was believed before changes because of it.
+
+/// The reason for which a message was not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Reject {
+    /// Neither form: no magic byte and no `hb` or `bye`, or a structure that doesn't add up.
+    Malformed,
+    /// Cut short: a length points beyond the datagram, or the datagram beyond the receive buffer.
+    Truncated,
+    /// The binary form in a version that this monitor doesn't speak.
+    UnknownVersion,
+    /// A whole message of a kind that this monitor doesn't know; skipped.
+    UnknownKind,
+    /// A node's or group's name that is empty, too long, or has a byte outside the alphabet.
+    BadName,
+    /// A name that doesn't hash to the id it travels with.
+    NameMismatch,
+    /// A field that is known but whose value doesn't parse or is out of its range.
+    BadValue,
+    /// An incarnation older than the one that is known: a restarted node's former life.
+    StaleIncarnation,
+    /// A heartbeat that isn't newer than the last one: duplicated, reordered or replayed.
+    NotNewer,
+    /// A first heartbeat when the table already holds its maximum of nodes.
+    TableFull,
+    /// A goodbye of a node that never beat.
+    UnknownNode,
+}
+
+impl Reject {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 11] = [
+        Self::Malformed,
+        Self::Truncated,
+        Self::UnknownVersion,
+        Self::UnknownKind,
+        Self::BadName,
+        Self::NameMismatch,
+        Self::BadValue,
+        Self::StaleIncarnation,
+        Self::NotNewer,
+        Self::TableFull,
+        Self::UnknownNode,
+    ];
+
+    /// The name under which it is counted everywhere.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Truncated => "truncated",
+            Self::UnknownVersion => "unknown_version",
+            Self::UnknownKind => "unknown_kind",
+            Self::BadName => "bad_name",
+            Self::NameMismatch => "name_mismatch",
+            Self::BadValue => "bad_value",
+            Self::StaleIncarnation => "stale_incarnation",
+            Self::NotNewer => "not_newer",
+            Self::TableFull => "table_full",
+            Self::UnknownNode => "unknown_node",
+        }
+    }
+}
+
+const _: () = {
+    let mut i = 0;
+    while i < Reject::ALL.len() {
+        assert!(Reject::ALL[i] as usize == i, "ALL lists the reasons in the order of their numbers");
+        i += 1;
+    }
+};

@@ -1,0 +1,69 @@
+//! What several stories need: a sink that remembers, and a way to let time pass.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use systole_core::event::{Cause, Sink, Transition};
+use systole_core::{Backlog, Instant, Liveness, Monitor, NodeId, Span};
+
+/// A transition as a test compares it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) at: Instant,
+    pub(crate) node: String,
+    pub(crate) from: Liveness,
+    pub(crate) to: Liveness,
+    pub(crate) cause: Cause,
+}
+
+/// Remembers everything.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) told: Vec<Told>,
+    pub(crate) foreign: Vec<Vec<u8>>,
+    pub(crate) room: usize,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { told: Vec::new(), foreign: Vec::new(), room: usize::MAX }
+    }
+}
+
+impl Told {
+    pub(crate) fn new(at: Instant, node: &str, from: Liveness, to: Liveness, cause: Cause) -> Self {
+        Self { at, node: node.to_owned(), from, to, cause }
+    }
+}
+
+impl Sink for Log {
+    fn transition(&mut self, transition: &Transition<'_>) {
+        let Transition { at, called, from, to, cause, .. } = *transition;
+        assert_ne!(from, to, "a transition changes something");
+        self.told.push(Told { at, node: called.to_string(), from, to, cause });
+    }
+
+    fn foreign(&mut self, _: NodeId, message: &[u8], _: Instant) {
+        self.foreign.push(message.to_vec());
+    }
+
+    fn room(&self) -> usize {
+        self.room
+    }
+}
+
+/// Turns the monitor whenever it asks to be turned, until `end`.
+pub(crate) fn turn_until(monitor: &mut Monitor, end: Instant, log: &mut Log) {
+    let mut now = Instant::ORIGIN;
+    while let Some(wake) = monitor.poll_timeout().filter(|wake| *wake <= end) {
+        now = now.max(wake);
+        monitor.turn(now, &[], Backlog::Drained, log);
+    }
+    monitor.turn(end, &[], Backlog::Drained, log);
+}
+
+pub(crate) fn ms(millis: u64) -> Span {
+    Span::from_millis(millis)
+}
+
+pub(crate) fn secs(secs: u64) -> Span {
+    Span::from_secs(secs)
+}
