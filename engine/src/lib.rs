@@ -1,5 +1,20 @@
 //! Systole's engine: real sockets, real clocks and real threads around the decision core.
 #![deny(unsafe_code)]
 
+pub mod answer;
+pub mod cli;
+pub mod client;
 pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod demo;
+pub mod fleet;
+pub mod http;
+pub mod model;
+pub mod query;
+mod rate;
+pub mod sender;
+pub mod shard;
+pub mod show;
+pub mod store;
 pub mod udp;

@@ -1,0 +1,260 @@
+//! What a shard's monitor answers to the questions of `query.rs`: copies of numbers, nothing formatted.
+//!
+//! All of it runs on the shard's thread, between two batches, so each answer is a bounded piece of
+//! work: one node, one slice of 2,048 places, one pass over the groups. Times stay on the
+//! monotonic line and nothing becomes text; whoever asked does that on a thread that has the time.
+
+use std::fmt;
+
+use hdrhistogram::Histogram;
+use systole_core::{Called, Group, Liveness, Monitor, NodeIx, NodeView, Payload, Span};
+
+use crate::model::Counts;
+use crate::query::{Filter, GroupReport, Row, SLICE, Slice};
+
+/// What was heard from the nodes of one group.
+///
+/// The lateness of old heartbeats fades: each time [`FADE_AT`] of them are counted, all counts are
+/// halved. Otherwise a bucket of 32 bits would be full after an hour at a million a second.
+#[derive(Clone)]
+pub struct Profile {
+    heartbeats: u64,
+    lost: u64,
+    lateness: Histogram<u32>,
+}
+
+/// How many heartbeats the lateness of a [`Profile`] speaks of at most.
+pub const FADE_AT: u64 = 1 << 31;
+
+/// Later than this counts as this: an hour, in microseconds.
+const LATE_MAX: u64 = 3_600_000_000;
+
+const _: () = assert!(FADE_AT <= u32::MAX as u64, "one bucket can hold all of them");
+
+/// One node.
+pub fn row(view: &NodeView<'_>) -> Row {
+    Row {
+        place: view.ix.index(),
+        node: view.called.to_string(),
+        group: view.group.name().to_owned(),
+        liveness: view.liveness,
+        since: view.since,
+        due: view.due,
+        load: view.load,
+        payload: view.payload.map(|payload| Box::new(payload.clone())),
+        evidence: view.evidence,
+    }
+}
+
+/// The nodes that pass `filter` among the [`SLICE`] places from `from` on, `most` (at least one) at most.
+pub fn slice(monitor: &Monitor, from: usize, most: usize, filter: &Filter) -> Slice {
+    let end = from.saturating_add(SLICE).min(monitor.places());
+    let mut rows = Vec::new();
+    for place in from..end {
+        let Some(view) = monitor.node(NodeIx::new(place)).filter(|view| wanted(view, filter)) else { continue };
+        rows.push(row(&view));
+        if rows.len() >= most {
+            return Slice { rows, next: after(monitor, place + 1) };
+        }
+    }
+    Slice { rows, next: after(monitor, end) }
+}
+
+/// All nodes by state.
+pub fn counts(monitor: &Monitor) -> Counts {
+    let mut counts = Counts::default();
+    for group in monitor.groups() {
+        add_counts(&mut counts, group);
+    }
+    counts
+}
+
+/// One group, with what was heard from it; nothing before its first heartbeat in a known rhythm.
+pub fn group(group: &Group, profile: Option<&Profile>) -> GroupReport {
+    let mut counts = Counts::default();
+    add_counts(&mut counts, group);
+    GroupReport {
+        name: group.name().to_owned(),
+        configured: group.configured(),
+        settings: *group.settings(),
+        counts,
+        heartbeats: profile.map_or(0, |profile| profile.heartbeats),
+        lost: profile.map_or(0, |profile| profile.lost),
+        lateness: profile.map(|profile| profile.lateness.clone()),
+    }
+}
+
+/// Whether a node passes everything that the filter gives.
+fn wanted(view: &NodeView<'_>, filter: &Filter) -> bool {
+    (filter.states.is_empty() || filter.states.contains(&view.liveness))
+        && filter.group.as_deref().is_none_or(|group| view.group.name() == group)
+        && filter.prefix.as_deref().is_none_or(|prefix| starts_with(view.called, prefix))
+        && filter.labels.iter().all(|(name, text)| has_label(view.payload, name, text))
+}
+
+fn starts_with(called: Called<'_>, prefix: &str) -> bool {
+    match called {
+        Called::Name(name) => name.starts_with(prefix),
+        Called::Id(_) => called.to_string().starts_with(prefix),
+    }
+}
+
+fn has_label(payload: Option<&Payload>, name: &str, text: &str) -> bool {
+    payload.is_some_and(|payload| payload.labels().any(|label| label == (name, text)))
+}
+
+fn after(monitor: &Monitor, place: usize) -> Option<usize> {
+    (place < monitor.places()).then_some(place)
+}
+
+fn add_counts(counts: &mut Counts, group: &Group) {
+    for liveness in Liveness::ALL {
+        counts.add(liveness, u64::from(group.count(liveness)));
+    }
+}
+
+impl Profile {
+    /// Nothing heard yet. Takes about 13 kB.
+    pub fn new() -> Self {
+        Self { heartbeats: 0, lost: 0, lateness: new_histogram() }
+    }
+
+    /// Notes a heartbeat that came `late`, after `lost` others that never came.
+    pub fn record(&mut self, late: Span, lost: u64) {
+        self.heartbeats += 1;
+        self.lost = self.lost.saturating_add(lost);
+        self.lateness.saturating_record(late.nanos() / 1_000);
+        if self.lateness.len() >= FADE_AT {
+            self.fade();
+        }
+    }
+
+    /// Halves all counts: some thousand steps, once in two thousand million heartbeats.
+    fn fade(&mut self) {
+        let mut faded = new_histogram();
+        for bucket in self.lateness.iter_recorded() {
+            faded.saturating_record_n(bucket.value_iterated_to(), bucket.count_at_value() / 2);
+        }
+        self.lateness = faded;
+    }
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Profile")
+            .field("heartbeats", &self.heartbeats)
+            .field("lost", &self.lost)
+            .finish_non_exhaustive()
+    }
+}
+
+fn new_histogram() -> Histogram<u32> {
+    Histogram::new_with_bounds(1, LATE_MAX, 2).expect("1 to an hour at two digits is a valid histogram")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use systole_core::{Backlog, Datagram, Instant, NodeId};
+
+    fn monitor(lines: impl IntoIterator<Item = String>) -> Monitor {
+        let now = Instant::from_nanos(1_000_000_000);
+        let mut monitor = Monitor::new(Default::default(), now);
+        for line in lines {
+            let datagram = Datagram { bytes: line.as_bytes(), arrival: now, truncated: false };
+            monitor.turn(now, &[datagram], Backlog::Drained, &mut ());
+        }
+        monitor
+    }
+
+    fn names(slice: &Slice) -> Vec<&str> {
+        slice.rows.iter().map(|row| &*row.node).collect()
+    }
+
+    #[test]
+    fn slices_join_to_the_whole_table_with_no_node_twice() {
+        let monitor = monitor((0..5_000).map(|i| format!("hb n{i}")));
+        for most in [1, 7, 5_000] {
+            let (mut from, mut rows) = (Some(0), 0);
+            while let Some(place) = from {
+                let slice = slice(&monitor, place, most, &Filter::default());
+                assert!(slice.rows.iter().enumerate().all(|(i, row)| row.node == format!("n{}", rows + i)));
+                assert!(slice.rows.len() <= most.min(SLICE));
+                rows += slice.rows.len();
+                from = slice.next;
+            }
+            assert_eq!(rows, 5_000);
+        }
+    }
+
+    #[test]
+    fn a_place_beyond_the_table_has_nothing_after_it() {
+        let slice = slice(&monitor(["hb a".into()]), usize::MAX, 10, &Filter::default());
+        assert!(slice.rows.is_empty() && slice.next.is_none());
+    }
+
+    #[test]
+    fn a_node_must_pass_everything_that_the_filter_gives() {
+        let lines =
+            ["hb web-1 group=web l.zone=a l.rack=1", "hb web-2 group=web l.zone=b", "hb db-1 l.zone=a", "bye db-1"];
+        let monitor = monitor(lines.map(String::from));
+        let label = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        for (filter, expected) in [
+            (Filter::default(), &["web-1", "web-2", "db-1"][..]),
+            (Filter { group: Some("web".into()), ..Filter::default() }, &["web-1", "web-2"]),
+            (Filter { group: Some("we".into()), ..Filter::default() }, &[]),
+            (Filter { states: vec![Liveness::Left], ..Filter::default() }, &["db-1"]),
+            (
+                Filter { states: vec![Liveness::Left, Liveness::Alive], ..Filter::default() },
+                &["web-1", "web-2", "db-1"],
+            ),
+            (Filter { prefix: Some("web-".into()), ..Filter::default() }, &["web-1", "web-2"]),
+            (Filter { labels: vec![label("zone", "a")], ..Filter::default() }, &["web-1", "db-1"]),
+            (Filter { labels: vec![label("zone", "a"), label("rack", "1")], ..Filter::default() }, &["web-1"]),
+            (Filter { labels: vec![label("zone", "")], ..Filter::default() }, &[]),
+        ] {
+            assert_eq!(names(&slice(&monitor, 0, 100, &filter)), expected, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_forgotten_node_leaves_no_row() {
+        let mut monitor = monitor(["hb a".into(), "hb b".into()]);
+        monitor.forget(monitor.find(&NodeId::of("a")).unwrap());
+        assert_eq!(names(&slice(&monitor, 0, 10, &Filter::default())), ["b"]);
+        assert_eq!(counts(&monitor), Counts { alive: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn a_group_is_reported_with_what_was_heard_from_it() {
+        let monitor = monitor(["hb a group=web".into(), "hb b group=web".into(), "bye b".into()]);
+        let mut profile = Profile::new();
+        profile.record(Span::from_millis(3), 2);
+        profile.record(Span::from_secs(86_400), 0);
+        let web = monitor.groups().iter().find(|group| group.name() == "web").unwrap();
+        let report = group(web, Some(&profile));
+        assert_eq!(report.counts, Counts { alive: 1, left: 1, ..Counts::default() });
+        assert_eq!((report.heartbeats, report.lost), (2, 2));
+        let lateness = report.lateness.unwrap();
+        assert!((2_950..3_050).contains(&lateness.value_at_quantile(0.5)));
+        assert!((3_500_000_000..3_700_000_000).contains(&lateness.max()), "beyond an hour counts as an hour");
+        assert!(group(web, None).lateness.is_none());
+    }
+
+    #[test]
+    fn lateness_fades_and_keeps_its_shape() {
+        let mut profile = Profile::new();
+        profile.lateness.saturating_record_n(1_000, (FADE_AT / 2) as u32);
+        profile.lateness.saturating_record_n(9_000, (FADE_AT / 2 - 1) as u32);
+        profile.record(Span::from_millis(9), 0);
+        assert_eq!(profile.lateness.len(), FADE_AT / 2);
+        assert!((990..=1_010).contains(&profile.lateness.value_at_quantile(0.4)));
+        assert!((8_900..=9_100).contains(&profile.lateness.value_at_quantile(0.6)));
+    }
+}

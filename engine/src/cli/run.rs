@@ -1,0 +1,258 @@
+//! `systole run`: the monitor, from the first line of its configuration to the last signal.
+//!
+//! A flag outranks the file and the file outranks the defaults. What is asked for and can't be had
+//! stops the start; what is had and may not be meant is said loudly. One SIGINT or SIGTERM ends it
+//! in order, a second one at once.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+use tracing::{info, warn};
+
+use super::log;
+use crate::config::{self, Http, Listen, SHARDS_MAX, Setup, Size};
+use crate::daemon::{self, Daemon};
+
+/// What to run.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The configuration; flags outrank it, and none is needed
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Take heartbeats on this address; can be given more than once [default: 127.0.0.1:2328]
+    #[arg(long, value_name = "ADDR", value_parser = config::address)]
+    udp: Vec<SocketAddr>,
+    /// Answer questions on this address, or "off" [default: 127.0.0.1:2329]
+    #[arg(long, value_name = "ADDR|off")]
+    http: Option<Http>,
+    /// Keep what must outlive the monitor in this folder (not supported yet by this version)
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Share the nodes among this many threads [default: half of the cores, at most 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(SHARDS_MAX)))]
+    shards: Option<u32>,
+    /// Listen beyond loopback though heartbeats carry no key: whoever reaches the port is believed
+    #[arg(long)]
+    insecure: bool,
+    /// What to log: error, warn, info, debug, trace, or a filter such as systole=debug
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    log: String,
+}
+
+/// Runs the monitor until a signal ends it.
+///
+/// # Errors
+/// A configuration with faults, an address that can't be had, or a thread that ended on its own.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    log::start(&args.log)?;
+    let setup = args.into_setup()?;
+    let signals = signals().context("can't watch for SIGINT and SIGTERM")?;
+    for warning in config::warnings(&setup) {
+        warn!("{warning}");
+    }
+    let asked = setup.listen.receive_buffer;
+    let daemon = daemon::start(&setup)?;
+    announce(&daemon, asked);
+    let whole = wait(&daemon, &signals);
+    info!("stopping; a second signal ends it at once");
+    daemon.stop()?;
+    if !whole {
+        bail!("a thread of the monitor ended on its own; that is a bug, please report it with the log");
+    }
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    /// The file if there is one, and the flags over it.
+    fn into_setup(self) -> anyhow::Result<Setup> {
+        let mut setup = match &self.config {
+            Some(path) => config::load(path, self.insecure)?,
+            None => Setup::default(),
+        };
+        let listen = &mut setup.listen;
+        listen.insecure |= self.insecure;
+        if !self.udp.is_empty() {
+            listen.udp = self.udp;
+        }
+        if let Some(Http(http)) = self.http {
+            listen.http = http;
+        }
+        if let Some(shards) = self.shards {
+            listen.shards = Some(shards as usize);
+        }
+        guard(listen)?;
+        setup.state_dir = self.state_dir.or(setup.state_dir);
+        if let Some(dir) = &setup.state_dir {
+            bail!(
+                "state directory {}: keeping state over a restart is not supported yet by this version; \
+                 leave out --state-dir and state_dir",
+                dir.display()
+            );
+        }
+        Ok(setup)
+    }
+}
+
+fn guard(listen: &Listen) -> anyhow::Result<()> {
+    match listen.exposed().next() {
+        Some(address) if !listen.insecure => bail!(
+            "{address} is open to other machines, and without a key whoever reaches it is believed; \
+             use a loopback address such as 127.0.0.1, or add --insecure if you trust that network"
+        ),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn announce(daemon: &Daemon, asked: usize) {
+    for address in daemon.udp_addrs() {
+        info!("listening for heartbeats on udp {address}");
+    }
+    match daemon.http_addr() {
+        Some(address) => info!("answering on http://{address}"),
+        None => info!("http is off"),
+    }
+    let granted = daemon.receive_buffer() / GRANTED_FOR_ASKED;
+    let s = if daemon.shards() == 1 { "" } else { "s" };
+    info!("{} shard{s}, receive buffers of {}", daemon.shards(), size(granted));
+    if granted < asked {
+        warn!(
+            "the kernel grants receive buffers of {}, asked for {}: heartbeats are lost sooner when we are busy; \
+             raise net.core.rmem_max or grant CAP_NET_ADMIN",
+            size(granted),
+            size(asked)
+        );
+    }
+}
+
+fn size(bytes: usize) -> Size {
+    Size::from_bytes(bytes as u64)
+}
+
+/// Passes on the first signal that asks us to stop. The second is what it would be without us.
+fn signals() -> io::Result<Receiver<()>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag down and raises it.
+        flag::register_conditional_default(signal, Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
+    }
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let (sender, receiver) = bounded(1);
+    let forward = move || {
+        if signals.forever().next().is_some() {
+            // Nobody is there to be told only if the monitor has ended anyway.
+            let _ = sender.send(());
+        }
+    };
+    thread::Builder::new().name("systole-signals".into()).spawn(forward)?;
+    Ok(receiver)
+}
+
+/// Waits until a signal comes or the monitor breaks, and says whether it is whole.
+fn wait(daemon: &Daemon, signals: &Receiver<()>) -> bool {
+    loop {
+        match signals.recv_timeout(LOOK) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return true,
+            Err(RecvTimeoutError::Timeout) if !daemon.is_whole() => return false,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+/// How often to look whether all threads still run.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Linux tells twice what it was asked for, as it counts its own headers too.
+const GRANTED_FOR_ASKED: usize = if cfg!(target_os = "linux") { 2 } else { 1 };
+
+const EXAMPLES: &str = "\
+Examples:
+  systole run                                     on this machine, with no configuration
+  systole run --config systole.toml               see `systole check` for its faults
+  systole run --udp 0.0.0.0:2328 --insecure       for a network that is trusted
+  systole run --udp 127.0.0.1:0 --http off        on any free port, and silent
+
+SIGINT or SIGTERM ends it in order; a second one at once.";
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Alone {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn setup(flags: &[&str]) -> anyhow::Result<Setup> {
+        Alone::try_parse_from([&["run"], flags].concat()).expect("flags").args.into_setup()
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
+        file
+    }
+
+    #[test]
+    fn without_a_flag_it_is_the_default() {
+        assert_eq!(setup(&[]).expect("a setup"), Setup::default());
+    }
+
+    #[test]
+    fn flags_outrank_the_file() {
+        let file = file("[listen]\nudp = \"127.0.0.1:1\"\nhttp = \"127.0.0.1:2\"\nshards = 2\n[events]\nkeep = 7\n");
+        let path = file.path().to_str().expect("a path");
+        let flags = ["--config", path, "--udp", "127.0.0.1:3", "--udp", "[::1]:4", "--http", "off", "--shards", "5"];
+        let setup = setup(&flags).expect("a setup");
+        let udp = ["127.0.0.1:3", "[::1]:4"].map(|text| text.parse().expect(text));
+        assert_eq!(setup.listen.udp, udp);
+        assert_eq!((setup.listen.http, setup.listen.shards, setup.events.keep), (None, Some(5), 7));
+    }
+
+    #[test]
+    fn an_open_address_needs_someone_who_takes_it_on() {
+        let refused = setup(&["--udp", "0.0.0.0:2328"]).expect_err("open").to_string();
+        assert!(refused.contains("0.0.0.0:2328") && refused.contains("--insecure"), "{refused}");
+        assert!(setup(&["--http", "[::]:0"]).is_err());
+        assert!(setup(&["--udp", "0.0.0.0:2328", "--insecure"]).is_ok());
+        let open = file("[listen]\nudp = \"0.0.0.0:1\"\n");
+        let path = open.path().to_str().expect("a path");
+        assert!(setup(&["--config", path]).is_err());
+        assert!(setup(&["--config", path, "--insecure"]).expect("taken on").listen.insecure);
+    }
+
+    #[test]
+    fn a_state_directory_is_refused_and_not_ignored() {
+        let file = file("state_dir = \"/var/lib/systole\"\n");
+        for flags in [["--state-dir", "/var/lib/systole"], ["--config", file.path().to_str().expect("a path")]] {
+            let refused = setup(&flags).expect_err("not supported").to_string();
+            assert!(refused.contains("/var/lib/systole: ") && refused.contains("not supported yet"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn every_fault_of_the_file_is_in_the_error() {
+        let file = file("shards = 1\n[listen]\nudp = 5\n");
+        let path = file.path().to_str().expect("a path");
+        let error = setup(&["--config", path]).expect_err("faults").to_string();
+        assert!(error.contains(&format!("{path}:1:1: ")) && error.contains(&format!("{path}:3:7: ")), "{error}");
+    }
+}

@@ -1,0 +1,87 @@
+//! `systole status`: the monitor on one page.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use comfy_table::Cell;
+use systole_core::{Liveness, Span};
+
+use crate::cli::remote::{Remote, json, print};
+use crate::cli::table::Look;
+use crate::model::{Shard, Status};
+
+/// Show how the monitor and its nodes are doing
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The monitor can't be reached.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { remote } = args;
+    let status = remote.client()?.status()?;
+    print(|out, look| if remote.json { json(out, &status) } else { table(out, look, &status) })
+}
+
+fn table(out: &mut dyn Write, look: Look, status: &Status) -> anyhow::Result<()> {
+    let health = &status.health;
+    let rejected: Vec<String> =
+        status.rejected.iter().filter(|(_, n)| **n > 0).map(|(reason, n)| format!("{n} {reason}")).collect();
+    let nodes = Liveness::ALL.map(|state| format!("{} {}", status.nodes.get(state), state.name())).join(", ");
+    let rows = [
+        ("version", status.version.clone()),
+        ("up", Span::from_secs(status.uptime_ms / 1_000).to_string()),
+        ("nodes", nodes),
+        ("heartbeats", format!("{} in all, {:.1} per second", status.heartbeats_total, status.heartbeats_per_second)),
+        ("rejected", none_if_empty(&rejected)),
+        ("dropped", format!("{} datagrams, {} events", status.datagrams_dropped_total, health.events_dropped_total)),
+        ("loop gap", format!("{} ms at most, {} ms behind now", health.loop_gap_max_ms, health.behind_ms)),
+        ("clock steps", health.clock_steps_total.to_string()),
+        ("events", format!("up to number {}", status.events_last)),
+        ("holds", none_if_empty(&status.holds)),
+    ];
+    writeln!(out, "{}\n", look.rows(&["", ""], rows.map(|(name, value)| vec![look.bold(name), Cell::new(value)])))?;
+    let titles =
+        ["SHARD", ">NODES", ">HEARTBEATS", ">DATAGRAMS", ">DROPPED", ">HANDED OVER", ">NOT HANDED OVER", ">BUFFER"];
+    Ok(writeln!(out, "{}", look.table(&titles, status.shards.iter().map(shard)))?)
+}
+
+fn shard(shard: &Shard) -> Vec<Cell> {
+    let numbers = [
+        u64::from(shard.shard),
+        shard.nodes,
+        shard.heartbeats_total,
+        shard.datagrams_total,
+        shard.datagrams_dropped_total,
+        shard.handed_over_total,
+        shard.handover_dropped_total,
+    ];
+    let buffer = format!("{:.1} MiB", shard.receive_buffer as f64 / f64::from(1 << 20));
+    numbers.into_iter().map(Cell::new).chain([Cell::new(buffer)]).collect()
+}
+
+fn none_if_empty(list: &[String]) -> String {
+    if list.is_empty() { "none".to_owned() } else { list.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::show;
+
+    #[test]
+    fn the_table_has_the_numbers_and_leaves_out_reasons_that_never_occurred() {
+        let mut status = show::status(&[], Span::from_secs(90), 17);
+        status.nodes.failed = 3;
+        status.rejected.insert("malformed".into(), 5);
+        let mut out = Vec::new();
+        table(&mut out, Look::PLAIN, &status).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("3 failed") && text.contains("5 malformed") && text.contains("90 s"), "{text}");
+        assert!(!text.contains("not_newer") && text.contains("up to number 17"), "{text}");
+    }
+}

@@ -1,0 +1,99 @@
+//! What a monitor is asked to be: one TOML file, or none at all.
+//!
+//! [`Setup`] is the answer, whole and checked; without a file it is [`Setup::default`]. [`read`]
+//! makes it from a text and otherwise says everything that is wrong with that text at once, each
+//! fault with its line. What settings mean is judged by the core's `Config`; this folder knows how
+//! they are written and where they stand. It opens nothing but the file: whether an address can be
+//! bound is found out by whoever binds it.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+
+use systole_core::config::Plan;
+
+mod address;
+mod advice;
+mod fault;
+mod file;
+mod nearest;
+mod read;
+mod section;
+mod size;
+mod value;
+
+pub use address::{Http, NotAddress, address};
+pub use advice::warnings;
+pub use fault::Fault;
+pub use file::{Unusable, load};
+pub use read::{SHARDS_MAX, read, read_insecure};
+pub use size::{Size, SizeError};
+
+/// Everything that a running monitor is told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Setup {
+    /// Where it listens.
+    pub listen: Listen,
+    /// How it judges; the core found nothing wrong with it.
+    pub plan: Plan,
+    /// What becomes of its events.
+    pub events: Events,
+    /// Where it keeps what must outlive it.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Where a monitor listens, and with what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// For heartbeats.
+    pub udp: Vec<SocketAddr>,
+    /// For questions; none to answer nobody.
+    pub http: Option<SocketAddr>,
+    /// Whether it may listen beyond loopback though nobody has to show a key.
+    pub insecure: bool,
+    /// How many threads share the nodes; none for a number that suits the machine.
+    pub shards: Option<usize>,
+    /// What the kernel is asked to hold for each socket, in bytes.
+    pub receive_buffer: usize,
+}
+
+/// What becomes of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// How many of the latest are kept in memory.
+    pub keep: usize,
+}
+
+/// The port for heartbeats: BEAT on a phone's keys.
+pub const UDP_PORT: u16 = 2_328;
+
+/// The port for questions.
+pub const HTTP_PORT: u16 = 2_329;
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            udp: vec![loopback(UDP_PORT)],
+            http: Some(loopback(HTTP_PORT)),
+            insecure: false,
+            shards: None,
+            receive_buffer: 64 << 20,
+        }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { keep: 100_000 }
+    }
+}
+
+impl Listen {
+    /// The addresses that others than this machine can reach, first those for heartbeats.
+    pub fn exposed(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.udp.iter().copied().chain(self.http).filter(|address| !address::is_loopback(*address))
+    }
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+}

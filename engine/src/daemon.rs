@@ -1,0 +1,217 @@
+//! Puts the monitor together from its parts, starts it, and takes it apart again.
+//!
+//! ```text
+//!   shard 0 ─┐                          ┌─ http (its own thread and runtime)
+//!   shard 1 ─┼─ events ─► journal ──────┤
+//!   shard n ─┘            (its own      └─ asks the shards, reads the journal
+//!                          thread)
+//! ```
+//!
+//! The sockets of one address live and die together: closing one renumbers the others in the
+//! kernel. So everything is bound before the first thread starts, and a fault leaves nothing behind.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, anyhow, bail};
+use crossbeam::channel::{Receiver, bounded};
+use mio::{Poll, Waker};
+use systole_core::config::{Config, Plan};
+use systole_core::{Monitor, Share};
+
+use crate::clock::Clock;
+use crate::config::Setup;
+use crate::http::{self, Control, Server};
+use crate::query::ShardHandle;
+use crate::shard::{self, Horizon, Outlet, Parts, Peer, WAKER};
+use crate::store::{Journal, JournalWriter, Record};
+use crate::udp::{self, Options, Socket};
+
+/// Events that may wait for the journal.
+const EVENTS_QUEUE: usize = 65_536;
+
+/// Messages that may wait for a shard that owns their nodes.
+const INBOX: usize = 65_536;
+
+/// Questions that may wait for a shard.
+const QUERIES: usize = 256;
+
+/// Shards at most: each has a bit in a word.
+const SHARDS_MAX: usize = 64;
+
+/// A running monitor.
+#[derive(Debug)]
+pub struct Daemon {
+    udp: Vec<SocketAddr>,
+    receive_buffer: usize,
+    shards: Vec<JoinHandle<io::Result<()>>>,
+    wakers: Vec<Arc<Waker>>,
+    stop: Arc<AtomicBool>,
+    journal: JoinHandle<()>,
+    http: Option<Server>,
+}
+
+/// Starts the monitor that `setup` describes.
+///
+/// # Errors
+/// An address that can't be listened on, or a setup that contradicts itself. Nothing runs then.
+pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
+    let shards = shard_count(setup.listen.shards)?;
+    let configs = share_out(&setup.plan, shards)?;
+    let options = Options { receive_buffer: setup.listen.receive_buffer, ..Options::default() };
+    let groups = setup.listen.udp.iter().map(|address| udp::bind_group(*address, shards, &options));
+    let groups: Vec<Vec<Socket>> = groups.collect::<Result<_, _>>()?;
+    let udp = groups.iter().filter_map(|group| group.first()).map(Socket::local_addr).collect();
+    let receive_buffer = groups.iter().flatten().map(Socket::receive_buffer).min().unwrap_or(0);
+    let listener = setup.listen.http.map(listen_http).transpose()?;
+
+    let clock = Clock::start();
+    let (journal, writer) = Journal::new(setup.events.keep);
+    let (events, events_out) = bounded(EVENTS_QUEUE);
+    let stop = Arc::new(AtomicBool::new(false));
+    let polls: Vec<Poll> = (0..shards).map(|_| Poll::new()).collect::<Result<_, _>>()?;
+    let wakers = polls.iter().map(|poll| Waker::new(poll.registry(), WAKER).map(Arc::new));
+    let wakers: Vec<Arc<Waker>> = wakers.collect::<Result<_, _>>()?;
+    let horizon = Arc::new(Horizon::new(wakers.iter().cloned()));
+    let (inboxes, inboxes_out): (Vec<_>, Vec<_>) = (0..shards).map(|_| bounded(INBOX)).unzip();
+    let peers: Arc<[Peer]> =
+        inboxes.into_iter().zip(&wakers).map(|(inbox, waker)| Peer { inbox, waker: Arc::clone(waker) }).collect();
+    let (queries, queries_out): (Vec<_>, Vec<_>) = (0..shards).map(|_| bounded(QUERIES)).unzip();
+    let handles = (0..).zip(queries).zip(&wakers);
+    let handles = handles.map(|((shard, queries), waker)| ShardHandle { shard, queries, waker: Arc::clone(waker) });
+    let control = Control { shards: handles.collect(), journal, clock, started: clock.now() };
+
+    // From here on threads run; what can fail for reasons outside has been done.
+    let mut sockets_of = transpose(groups, shards);
+    let mut running = Vec::with_capacity(shards);
+    let ends = polls.into_iter().zip(inboxes_out).zip(queries_out).zip(configs);
+    for (index, (((poll, inbox), queries), config)) in (0u32..).zip(ends) {
+        let share = config.plan().share;
+        let parts = Parts {
+            shard: index,
+            monitor: Monitor::new(config, clock.now()),
+            sockets: sockets_of.remove(0),
+            poll,
+            outlet: Outlet::new(index, share, events.clone(), Arc::clone(&peers), clock.read()),
+            inbox,
+            queries,
+            horizon: Arc::clone(&horizon),
+            clock,
+            stop: Arc::clone(&stop),
+        };
+        running.push(spawn(&format!("systole-shard-{index}"), move || shard::run(parts))?);
+    }
+    drop(events);
+    let journal = spawn("systole-journal", move || keep(&events_out, writer))?;
+    let http = listener.map(|listener| http::start(listener, control)).transpose()?;
+    Ok(Daemon { udp, receive_buffer, shards: running, wakers, stop, journal, http })
+}
+
+impl Daemon {
+    /// The addresses that heartbeats are taken on.
+    pub fn udp_addrs(&self) -> &[SocketAddr] {
+        &self.udp
+    }
+
+    /// The address of the HTTP interface, if it is on.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(Server::addr)
+    }
+
+    /// How many shards there are.
+    pub const fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The smallest receive buffer that the kernel granted, in bytes.
+    pub const fn receive_buffer(&self) -> usize {
+        self.receive_buffer
+    }
+
+    /// Whether every thread that should run still does.
+    pub fn is_whole(&self) -> bool {
+        !self.journal.is_finished() && self.shards.iter().all(|shard| !shard.is_finished())
+    }
+
+    /// Ends all threads and closes all sockets. Returns when nothing is left.
+    ///
+    /// # Errors
+    /// A thread had ended before its time.
+    pub fn stop(self) -> anyhow::Result<()> {
+        if let Some(server) = self.http {
+            server.stop();
+        }
+        self.stop.store(true, Ordering::Relaxed);
+        self.wakers.iter().try_for_each(|waker| waker.wake())?;
+        for (index, shard) in self.shards.into_iter().enumerate() {
+            let ended = shard.join().map_err(|_| anyhow!("shard {index} panicked; that is a bug, please report it"))?;
+            ended.with_context(|| format!("shard {index} can't wait for its sockets"))?;
+        }
+        self.journal.join().map_err(|_| anyhow!("the journal panicked; that is a bug, please report it"))
+    }
+}
+
+/// Half of the cores if nobody says otherwise: the kernel needs the other half to deliver.
+fn shard_count(wanted: Option<usize>) -> anyhow::Result<usize> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let shards = wanted.unwrap_or_else(|| (cores / 2).clamp(1, 8));
+    if !(1..=SHARDS_MAX).contains(&shards) {
+        bail!("{shards} shards is out of range; choose 1 to {SHARDS_MAX}, about one for each core");
+    }
+    Ok(shards)
+}
+
+/// One configuration for each shard: the same but for its share of the nodes.
+fn share_out(plan: &Plan, shards: usize) -> anyhow::Result<Vec<Config>> {
+    let mut key = [0; 16];
+    getrandom::fill(&mut key).map_err(|error| anyhow!("no random numbers to be had from the system: {error}"))?;
+    let [low, high] = [&key[..8], &key[8..]].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+    let count = u32::try_from(shards).expect("shards were counted");
+    let listed = plan.groups.iter().map(|rule| rule.nodes.len()).sum::<usize>();
+    let shares = (0..count).filter_map(|index| Share::new(index, count));
+    let configs = shares.map(|share| {
+        let mut plan = Plan { share, hash_key: (low, high), ..plan.clone() };
+        let fair = plan.limits.max_nodes.div_ceil(count);
+        plan.limits.max_nodes = fair.max(u32::try_from(listed).unwrap_or(u32::MAX).min(plan.limits.max_nodes));
+        Config::new(plan)
+    });
+    configs.collect::<Result<_, _>>().map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow!("the configuration contradicts itself: {}", faults.join("; "))
+    })
+}
+
+fn listen_http(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).with_context(|| {
+        format!("can't listen on HTTP address {address}; stop the process that has it or choose another with --http")
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// From one list of sockets for each address to one list for each shard.
+fn transpose(groups: Vec<Vec<Socket>>, shards: usize) -> Vec<Vec<Socket>> {
+    let mut sockets_of: Vec<Vec<Socket>> = (0..shards).map(|_| Vec::new()).collect();
+    for group in groups {
+        for (shard, socket) in group.into_iter().enumerate() {
+            sockets_of[shard].push(socket);
+        }
+    }
+    sockets_of
+}
+
+/// Keeps events as they come, many at a time, until the last shard has gone.
+fn keep(events: &Receiver<Record>, mut writer: JournalWriter) {
+    while let Ok(first) = events.recv() {
+        writer.append(std::iter::once(first).chain(events.try_iter().take(1_024)));
+    }
+}
+
+fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<JoinHandle<T>> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
+    thread.with_context(|| format!("the system won't start the thread {name}"))
+}

@@ -1,0 +1,318 @@
+//! Sends a whole fleet's heartbeats: a few sockets, one thread, no state but 16 bytes a node.
+//!
+//! A turn does what is due: the acts of the script, goodbyes, then heartbeats, [`BURST`] at most, written straight into
+//! the batches that the kernel takes. A node's name is written and hashed anew each time, and always uses the same
+//! socket. Nothing here sleeps: a turn says when the next is due.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use systole_core::wire::{Kind, Message, UnixMillis, emit_binary};
+use systole_core::{Incarnation, Instant, NodeId, Seq, Span};
+
+use super::pace::Pace;
+use super::population::{Beat, Census, Population, Turn};
+use super::roster::Roster;
+use super::script::{Act, Script, Step};
+use super::truth::Truth;
+use crate::clock::{Clock, Reading};
+use crate::sender::{self, ConnectError};
+use crate::udp::Outbox;
+
+/// What came of all the turns so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Heartbeats sent.
+    pub(super) sent: u64,
+    /// Heartbeats lost on purpose.
+    pub(super) lost: u64,
+    /// Heartbeats of nodes that were cut off.
+    pub(super) cut: u64,
+    /// Goodbyes said, each twice.
+    pub(super) goodbyes: u64,
+    /// Datagrams that the system wouldn't send.
+    pub(super) unsent: u64,
+}
+
+/// Something that was done to the fleet.
+#[derive(Clone, Copy, Debug)]
+pub struct Done<'a> {
+    /// When, counted from the first heartbeat.
+    pub at: Span,
+    /// The same on the wall clock, with the origin 1970.
+    pub wall: Instant,
+    /// What.
+    pub act: Act,
+    /// To whom.
+    pub nodes: &'a [u32],
+}
+
+/// One source of datagrams.
+#[derive(Debug)]
+struct Lane {
+    socket: std::net::UdpSocket,
+    outbox: Outbox,
+}
+
+/// A fleet on its way.
+#[derive(Debug)]
+pub(super) struct Drive {
+    clock: Clock,
+    roster: Roster,
+    population: Population,
+    pace: Pace,
+    steps: VecDeque<Step>,
+    /// Who says goodbye, and when.
+    farewells: VecDeque<(Instant, u32)>,
+    lanes: Vec<Lane>,
+    interval: Span,
+    introduce_every: u32,
+    incarnation: u64,
+    tally: Tally,
+    error: Option<std::io::Error>,
+    name: String,
+}
+
+/// How a fleet beats.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Rhythm {
+    /// How often each node beats.
+    pub(super) interval: Span,
+    /// A node tells its name on its first two heartbeats, and then on every so-manieth.
+    pub(super) introduce_every: u32,
+}
+
+/// How many sockets a fleet speaks from.
+const LANES: usize = 4;
+/// How many heartbeats one turn sends at most: about a millisecond of work.
+const BURST: u64 = 256;
+/// How long after its first goodbye a node says it again.
+const GOODBYE_AGAIN: Span = Span::from_millis(100);
+
+impl Drive {
+    /// A fleet that will begin to beat at `start`.
+    ///
+    /// # Errors
+    /// If nothing can be sent to any of the addresses.
+    pub(super) fn new(
+        to: &[SocketAddr],
+        roster: Roster,
+        population: Population,
+        rhythm: &Rhythm,
+        script: &Script,
+        clock: Clock,
+        start: Instant,
+    ) -> Result<Self, ConnectError> {
+        let lane = || {
+            let socket = sender::connect(to)?;
+            // A full buffer is to be waited for: what isn't sent would be taken for a fault of the monitor.
+            socket.set_nonblocking(false).map_err(|error| ConnectError::Connect { to: to[0], error })?;
+            Ok(Lane { socket, outbox: Outbox::new() })
+        };
+        Ok(Self {
+            lanes: (0..LANES).map(|_| lane()).collect::<Result<_, _>>()?,
+            pace: Pace::new(roster.len(), rhythm.interval, start),
+            steps: script.steps().iter().copied().collect(),
+            farewells: VecDeque::new(),
+            interval: rhythm.interval,
+            introduce_every: rhythm.introduce_every.max(1),
+            incarnation: sender::unix_millis(&clock),
+            tally: Tally::default(),
+            error: None,
+            name: String::new(),
+            clock,
+            roster,
+            population,
+        })
+    }
+
+    /// Does what is due, tells `done` of acts, and returns when to come again.
+    pub(super) fn turn(&mut self, done: &mut dyn FnMut(Done<'_>)) -> Instant {
+        let reading = self.clock.read();
+        let wall = Instant::from_nanos(reading.unix_nanos);
+        let since_start = reading.now.since(self.pace.start());
+        while let Some(step) = self.steps.pop_front_if(|step| step.at <= since_start) {
+            let nodes = self.population.act(step.act, &self.roster, wall);
+            if matches!(step.act, Act::Goodbye(_)) {
+                self.farewells.extend(nodes.iter().map(|node| (reading.now, *node)));
+                self.farewells.extend(nodes.iter().map(|node| (reading.now + GOODBYE_AGAIN, *node)));
+            }
+            done(Done { at: since_start, wall, act: step.act, nodes: &nodes });
+        }
+        while let Some((_, node)) = self.farewells.pop_front_if(|(at, _)| *at <= reading.now) {
+            let beat = self.population.goodbye(node);
+            self.tally.goodbyes += 1;
+            self.write(Kind::Goodbye, node, beat, reading);
+        }
+        for turn in self.pace.take(reading.now, BURST) {
+            let node = self.pace.node(turn);
+            match self.population.beat(node, wall) {
+                Turn::Sent(beat) => {
+                    self.tally.sent += 1;
+                    self.write(Kind::Heartbeat, node, beat, reading);
+                }
+                Turn::Lost => self.tally.lost += 1,
+                Turn::Cut => self.tally.cut += 1,
+                Turn::Silent => {}
+            }
+        }
+        self.flush();
+        self.next_due()
+    }
+
+    /// What came of it so far.
+    pub(super) const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// How often the system said that nobody listens at the other end.
+    pub(super) fn refused(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.outbox.refused()).sum()
+    }
+
+    /// Why something couldn't be sent, the last time that this happened.
+    pub(super) const fn error(&self) -> Option<&std::io::Error> {
+        self.error.as_ref()
+    }
+
+    /// How many nodes are in which state.
+    pub(super) const fn census(&self) -> Census {
+        self.population.census()
+    }
+
+    /// What really happened so far.
+    pub(super) const fn truth(&self) -> &Truth {
+        self.population.truth()
+    }
+
+    /// When whose turn is.
+    pub(super) const fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Who the nodes are.
+    pub(super) const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    fn next_due(&self) -> Instant {
+        let step = self.steps.front().map(|step| self.pace.start() + step.at);
+        let farewell = self.farewells.front().map(|(at, _)| *at);
+        [step, farewell].into_iter().flatten().fold(self.pace.next_due(), Instant::min)
+    }
+
+    /// Writes one message into the batch of its lane.
+    fn write(&mut self, kind: Kind, node: u32, beat: Beat, reading: Reading) {
+        self.roster.write_name(node, &mut self.name);
+        let introduce = beat.seq <= 2 || beat.seq.wrapping_add(node).is_multiple_of(self.introduce_every);
+        let message = Message {
+            name: introduce.then_some(&*self.name),
+            group: introduce.then(|| &*self.roster.groups()[self.roster.group_of(node)]),
+            incarnation: Some(Incarnation::new(self.incarnation + u64::from(beat.life))),
+            seq: Some(Seq::new(u64::from(beat.seq))),
+            sent: UnixMillis::new(reading.unix_nanos / 1_000_000),
+            interval: Some(self.interval),
+            load: Some(load(node, beat.seq)),
+            ..Message::of(kind, NodeId::of(&self.name))
+        };
+        let lane = &mut self.lanes[node as usize % LANES];
+        lane.outbox.push_with(|bytes| emit_binary(&message, bytes).expect("names were checked before the start"));
+    }
+
+    fn flush(&mut self) {
+        for lane in &mut self.lanes {
+            while !lane.outbox.is_empty() {
+                if let Err(error) = lane.outbox.flush(&lane.socket) {
+                    self.tally.unsent += 1;
+                    self.error = Some(error);
+                }
+            }
+        }
+    }
+}
+
+/// A made-up load between 0 and 1: each node has its own, and it moves now and then.
+fn load(node: u32, seq: u32) -> f32 {
+    let mixed = node.wrapping_mul(0x9E37_79B1) ^ (seq / 16).wrapping_mul(0x85EB_CA6B);
+    f32::from((mixed >> 20) as u16) / 4_096.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::random::Random;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::net::UdpSocket;
+    use systole_core::wire::messages;
+
+    fn receiver() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket
+    }
+
+    fn drive(socket: &UdpSocket, nodes: u32, script: &Script) -> Drive {
+        let clock = Clock::start();
+        let roster = Roster::new(nodes, "node-", vec!["a".into(), "b".into()]);
+        let rhythm = Rhythm { interval: Span::from_millis(20), introduce_every: 16 };
+        let population = Population::new(nodes, 0.0, Random::new(1));
+        let to = [socket.local_addr().unwrap()];
+        Drive::new(&to, roster, population, &rhythm, script, clock, clock.now()).unwrap()
+    }
+
+    #[test]
+    fn every_node_beats_in_its_own_name_and_group_and_each_from_one_port() {
+        let socket = receiver();
+        let mut script = Script::default();
+        script.add(Span::from_millis(50), Act::Goodbye(3));
+        script.add(Span::from_millis(60), Act::Bounce(2));
+        let mut drive = drive(&socket, 20, &script);
+        let mut heard: BTreeMap<NodeId, Vec<(Kind, u64, u64, bool)>> = BTreeMap::new();
+        let mut ports: BTreeMap<NodeId, BTreeSet<u16>> = BTreeMap::new();
+        let mut acts = 0;
+        while drive.tally().sent < 400 || drive.tally().goodbyes < 6 {
+            drive.turn(&mut |done| acts += done.nodes.len());
+            let mut buffer = [0; 2048];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                let (message, _) = messages(&buffer[..length]).next().unwrap().unwrap();
+                if let (Some(name), Some(group)) = (message.name, message.group) {
+                    let node = drive.roster().find(name).unwrap();
+                    assert_eq!(group, drive.roster().groups()[drive.roster().group_of(node)]);
+                }
+                assert_eq!(message.interval, Some(Span::from_millis(20)));
+                assert!(message.load.is_some_and(|load| (0.0..=1.0).contains(&load)));
+                let numbers = (message.incarnation.unwrap().number(), message.seq.unwrap().number());
+                heard.entry(message.node).or_default().push((
+                    message.kind,
+                    numbers.0,
+                    numbers.1,
+                    message.name.is_some(),
+                ));
+                ports.entry(message.node).or_default().insert(from.port());
+            }
+        }
+        assert_eq!((acts, heard.len()), (5, 20));
+        assert!(ports.values().all(|ports| ports.len() == 1));
+        assert_eq!(ports.values().flatten().collect::<BTreeSet<_>>().len(), LANES);
+        for said in heard.values() {
+            assert!(said.windows(2).all(|two| (two[0].1, two[0].2) < (two[1].1, two[1].2)), "always newer: {said:?}");
+            assert!(said[0].3 && said[1].3, "introduced on the first two");
+        }
+        let leaving = heard.values().filter(|said| said.iter().any(|one| one.0 == Kind::Goodbye));
+        assert!(leaving.clone().all(|said| said.iter().filter(|one| one.0 == Kind::Goodbye).count() == 2));
+        assert_eq!(leaving.count(), 3);
+        assert_eq!(heard.values().filter(|said| said.last().unwrap().1 > said[0].1).count(), 2);
+    }
+
+    #[test]
+    fn a_fleet_goes_on_where_nobody_listens_and_says_so() {
+        let socket = receiver();
+        let mut drive = drive(&socket, 20, &Script::default());
+        drop(socket);
+        while drive.tally().sent < 200 {
+            drive.turn(&mut |_| {});
+        }
+        assert!(drive.refused() > 0);
+        assert_eq!((drive.tally().unsent, drive.error().is_none()), (0, true));
+    }
+}

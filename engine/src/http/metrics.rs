@@ -1,0 +1,243 @@
+//! `GET /metrics`: OpenMetrics text, per group and per shard, never per node.
+//!
+//! A million nodes as a million series would be a second monitoring problem; which node it is says
+//! `/v1/nodes`. Numbers are fetched from the shards at each scrape and nothing is kept between two.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+use systole_core::counters::Counters;
+use systole_core::{Liveness, Reject};
+
+use super::App;
+use super::problem::Refused;
+use crate::model::{Group, Percentiles, Problem};
+use crate::query::Report;
+use crate::show;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// One scrape.
+#[derive(Debug)]
+struct Scrape {
+    reports: Vec<Report>,
+    groups: Vec<Group>,
+    events: u64,
+    uptime_seconds: f64,
+}
+
+/// Numbers for a time series database.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "monitor",
+    responses(
+        (
+            status = 200,
+            description = "OpenMetrics text.",
+            body = String,
+            content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        (status = 503, description = "A shard didn't answer in time.", body = Problem),
+    ),
+)]
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Refused> {
+    let scrape = Scrape {
+        reports: app.reports().await?,
+        groups: show::groups(app.groups(None).await?),
+        events: app.control.journal.last(),
+        uptime_seconds: app.uptime().secs_f64(),
+    };
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(scrape));
+    let mut body = String::new();
+    text::encode(&mut body, &registry).expect("writing to a string can't fail");
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], body))
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut out = Out(encoder);
+        self.monitor(&mut out)?;
+        self.shards(&mut out)?;
+        self.groups(&mut out)
+    }
+}
+
+impl Scrape {
+    fn monitor(&self, out: &mut Out<'_>) -> fmt::Result {
+        let mut counters = Counters::default();
+        self.reports.iter().for_each(|report| counters.add(&report.counters));
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        let sum = |of: fn(&Report) -> u64| self.reports.iter().map(of).sum::<u64>();
+
+        out.gauges("systole_build_info", "Always 1; the version is in the label.", None, [(version, 1_u64)])?;
+        out.gauges(
+            "systole_uptime",
+            "How long the monitor has been running.",
+            Some(&Unit::Seconds),
+            [([], self.uptime_seconds)],
+        )?;
+        out.counters("systole_heartbeats", "Heartbeats that were believed.", [([], counters.heartbeats)])?;
+        out.counters("systole_goodbyes", "Goodbyes that were believed.", [([], counters.goodbyes)])?;
+        out.counters(
+            "systole_heartbeats_rejected",
+            "Messages that weren't believed, by reason.",
+            Reject::ALL.map(|reason| ([("reason", reason.name())], counters.rejected(reason))),
+        )?;
+        out.counters("systole_transitions", "Changes of belief.", transitions(&counters))?;
+        out.counters("systole_events", "Events with a number.", [([], self.events)])?;
+        out.counters(
+            "systole_events_dropped",
+            "Events that couldn't be kept in time.",
+            [([], sum(|report| report.events_dropped))],
+        )?;
+        // Every shard sees every step, so they aren't added up.
+        let steps = self.reports.iter().map(|report| report.clock_steps).max().unwrap_or(0);
+        out.counters("systole_clock_steps", "Times that the wall clock was seen to jump.", [([], steps)])
+    }
+
+    fn shards(&self, out: &mut Out<'_>) -> fmt::Result {
+        let shards: Vec<(String, &Report)> =
+            self.reports.iter().map(|report| (report.shard.to_string(), report)).collect();
+        let each =
+            |of: fn(&Report) -> u64| shards.iter().map(move |(shard, report)| ([("shard", &**shard)], of(report)));
+        let seconds =
+            |of: fn(&Report) -> f64| shards.iter().map(move |(shard, report)| ([("shard", &**shard)], of(report)));
+
+        out.counters("systole_datagrams", "Datagrams received.", each(|report| report.datagrams))?;
+        out.counters(
+            "systole_datagrams_dropped",
+            "Datagrams that the kernel dropped because nobody fetched them in time.",
+            each(|report| report.dropped),
+        )?;
+        out.counters(
+            "systole_handed_over",
+            "Messages handed to the shard that owns their node.",
+            each(|report| report.handed_over),
+        )?;
+        out.counters(
+            "systole_handover_dropped",
+            "Messages that couldn't be handed over because the owner's queue was full.",
+            each(|report| report.handover_dropped),
+        )?;
+        out.gauges(
+            "systole_receive_buffer",
+            "The smallest kernel receive buffer among the shard's sockets.",
+            Some(&Unit::Bytes),
+            each(|report| report.receive_buffer as u64),
+        )?;
+        out.gauges(
+            "systole_loop_gap",
+            "The longest time of late in which the shard didn't look at its sockets.",
+            Some(&Unit::Seconds),
+            seconds(|report| report.loop_gap_max.secs_f64()),
+        )?;
+        out.gauges(
+            "systole_behind",
+            "How long the shard's sockets haven't been seen empty.",
+            Some(&Unit::Seconds),
+            seconds(|report| report.behind.secs_f64()),
+        )
+    }
+
+    fn groups(&self, out: &mut Out<'_>) -> fmt::Result {
+        let groups = || self.groups.iter();
+        let heard = || groups().filter(|group| group.heartbeats_total > 0);
+        let nodes = groups().flat_map(|group| {
+            Liveness::ALL.map(|state| ([("group", &*group.group), ("state", state.name())], group.nodes.get(state)))
+        });
+        out.gauges("systole_nodes", "Nodes by group and state.", None, nodes)?;
+        out.counters(
+            "systole_heartbeats_in_rhythm",
+            "Heartbeats that came after another one in a known rhythm.",
+            groups().map(|group| ([("group", &*group.group)], group.heartbeats_total)),
+        )?;
+        out.counters(
+            "systole_heartbeats_lost",
+            "Heartbeats that never came, by gaps in the sequence.",
+            groups().map(|group| ([("group", &*group.group)], group.lost_total)),
+        )?;
+        out.gauges(
+            "systole_heartbeat_lateness",
+            "How late heartbeats arrive, compared with the one before and the interval; quantile 1 is the latest.",
+            Some(&Unit::Seconds),
+            heard().flat_map(|group| {
+                quantiles(&group.lateness_ms)
+                    .map(|(quantile, ms)| ([("group", &*group.group), ("quantile", quantile)], ms / 1e3))
+            }),
+        )
+    }
+}
+
+/// Every pair of two different states.
+fn transitions(counters: &Counters) -> impl Iterator<Item = ([(&'static str, &'static str); 2], u64)> {
+    let pairs = Liveness::ALL.into_iter().flat_map(|from| Liveness::ALL.map(|to| (from, to)));
+    pairs
+        .filter(|(from, to)| from != to)
+        .map(|(from, to)| ([("from", from.name()), ("to", to.name())], counters.transitions(from, to)))
+}
+
+const fn quantiles(lateness: &Percentiles) -> [(&'static str, f64); 5] {
+    let Percentiles { p50, p90, p99, p999, max } = *lateness;
+    [("0.5", p50), ("0.9", p90), ("0.99", p99), ("0.999", p999), ("1", max)]
+}
+
+/// Writes one family after the other.
+struct Out<'a>(DescriptorEncoder<'a>);
+
+impl Out<'_> {
+    /// The encoder adds `_total` to the name of each sample.
+    fn counters<'a, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = ([(&'static str, &'a str); N], u64)>,
+    ) -> fmt::Result {
+        let samples = samples.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value)));
+        self.family(name, help, None, MetricType::Counter, samples)
+    }
+
+    /// The unit becomes the last part of the name.
+    fn gauges<'a, const N: usize, V: EncodeGaugeValue + Copy>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        samples: impl IntoIterator<Item = ([(&'static str, &'a str); N], V)>,
+    ) -> fmt::Result
+    where
+        ConstGauge<V>: EncodeMetric,
+    {
+        let samples = samples.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value)));
+        self.family(name, help, unit, MetricType::Gauge, samples)
+    }
+
+    fn family<'a, const N: usize, M: EncodeMetric>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        kind: MetricType,
+        mut samples: impl Iterator<Item = ([(&'static str, &'a str); N], M)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, unit, kind)?;
+        if N == 0 {
+            // Without labels there is one sample, and no empty braces behind its name.
+            return samples.next().map_or(Ok(()), |(_, metric)| metric.encode(family));
+        }
+        for (labels, metric) in samples {
+            metric.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

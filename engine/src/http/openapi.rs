@@ -1,0 +1,60 @@
+//! `GET /v1/openapi.json`: this interface, for programs that write programs.
+
+use axum::Json;
+use utoipa::OpenApi;
+
+use super::{events, groups, health, metrics, nodes, page, status, stream};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Systole",
+        description = "Who of a large fleet is alive, suspect, failed or gone, and why. Times are RFC 3339 with \
+                       milliseconds, durations whole milliseconds. Errors are `{\"error\", \"hint\"}`.",
+    ),
+    paths(
+        page::index,
+        status::status,
+        groups::list,
+        groups::one,
+        nodes::list,
+        nodes::one,
+        events::list,
+        stream::stream,
+        metrics::metrics,
+        health::live,
+        health::ready,
+        document,
+    ),
+    tags(
+        (name = "nodes", description = "What is believed of each node, and why."),
+        (name = "groups", description = "Nodes that share settings."),
+        (name = "events", description = "Changes of belief, numbered without a gap."),
+        (name = "monitor", description = "The monitor itself."),
+    ),
+)]
+struct Document;
+
+/// This document.
+#[utoipa::path(
+    get,
+    path = "/v1/openapi.json",
+    tag = "monitor",
+    responses((status = 200, description = "The OpenAPI description of this interface.", body = Object)),
+)]
+pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Document::openapi())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_route_is_described_and_every_description_is_a_route() {
+        let routes: BTreeSet<String> = super::super::routes().into_iter().map(|(path, _)| path.to_owned()).collect();
+        let described: BTreeSet<String> = Document::openapi().paths.paths.into_keys().collect();
+        assert_eq!(routes, described);
+    }
+}

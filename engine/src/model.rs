@@ -1,0 +1,343 @@
+//! What the HTTP interface says, as types: the server writes them, the command line reads them.
+//!
+//! Times are RFC 3339 with milliseconds, durations are whole milliseconds in `_ms` fields. Fields
+//! are added over time and never change their meaning; a reader skips those it doesn't know.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use systole_core::Liveness;
+use utoipa::ToSchema;
+
+/// What is believed of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Listed in the configuration, never heard.
+    Unseen,
+    /// Heard within its deadline.
+    Alive,
+    /// Silent beyond its deadline.
+    Suspect,
+    /// Silent beyond its deadline and the confirm time.
+    Failed,
+    /// Said goodbye.
+    Left,
+}
+
+/// How many nodes are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Counts {
+    /// Heard within their deadlines.
+    pub alive: u64,
+    /// Silent beyond their deadlines.
+    pub suspect: u64,
+    /// Silent beyond deadline and confirm time.
+    pub failed: u64,
+    /// Said goodbye.
+    pub left: u64,
+    /// Listed and never heard.
+    pub unseen: u64,
+}
+
+/// `GET /v1/status`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// The monitor's version.
+    pub version: String,
+    /// How long it has been running.
+    pub uptime_ms: u64,
+    /// Nodes by state.
+    pub nodes: Counts,
+    /// Heartbeats believed since the start.
+    pub heartbeats_total: u64,
+    /// Heartbeats believed per second, over the last ten seconds.
+    pub heartbeats_per_second: f64,
+    /// Datagrams that the kernel dropped because nobody fetched them in time.
+    pub datagrams_dropped_total: u64,
+    /// Messages that weren't believed, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Each thread that receives and judges.
+    pub shards: Vec<Shard>,
+    /// How well the monitor itself is.
+    pub health: Health,
+    /// Groups whose failures are withheld.
+    pub holds: Vec<String>,
+    /// The number of the latest event.
+    pub events_last: u64,
+}
+
+/// One thread that owns one socket on each address and the nodes steered to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Shard {
+    /// Its number.
+    pub shard: u32,
+    /// How many nodes it holds.
+    pub nodes: u64,
+    /// Heartbeats it believed.
+    pub heartbeats_total: u64,
+    /// Datagrams that it received.
+    pub datagrams_total: u64,
+    /// Datagrams that the kernel dropped on its sockets.
+    pub datagrams_dropped_total: u64,
+    /// The kernel's receive buffer on each of its sockets, in bytes.
+    pub receive_buffer: u64,
+    /// Messages that came to it though another shard owns their nodes.
+    pub handed_over_total: u64,
+    /// Messages that it couldn't hand over because the owner's queue was full.
+    pub handover_dropped_total: u64,
+}
+
+/// How well the monitor itself is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// The longest time in which any shard didn't look at its sockets, in the last ten seconds or so.
+    pub loop_gap_max_ms: u64,
+    /// How far the most backward shard is behind with its sockets; 0 when all are drained.
+    pub behind_ms: u64,
+    /// Times that the wall clock was seen to jump.
+    pub clock_steps_total: u64,
+    /// Events that were lost because they couldn't be kept in time.
+    pub events_dropped_total: u64,
+}
+
+/// `GET /v1/groups`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Groups {
+    /// Every group that is configured or has nodes, by name.
+    pub groups: Vec<Group>,
+}
+
+/// `GET /v1/groups/{group}`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Group {
+    /// Its name.
+    pub group: String,
+    /// Whether it stands in the configuration.
+    pub configured: bool,
+    /// Its nodes by state.
+    pub nodes: Counts,
+    /// How its nodes are judged.
+    pub settings: GroupSettings,
+    /// Heartbeats in a known rhythm, since the start.
+    pub heartbeats_total: u64,
+    /// Heartbeats that never came, by gaps in the sequence.
+    pub lost_total: u64,
+    /// The share of heartbeats that never came, 0 to 1.
+    pub loss: f64,
+    /// How late heartbeats arrive, compared with the one before and the interval.
+    pub lateness_ms: Percentiles,
+    /// Why its failures are withheld, if they are.
+    pub hold: Option<String>,
+}
+
+/// The settings in force for a group, as the configuration writes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GroupSettings {
+    /// Such as `chen:margin=2.25x`.
+    pub detector: String,
+    /// Such as `3x` or `5s`.
+    pub confirm: String,
+    /// The interval of nodes that declare none, if it is configured.
+    pub interval_ms: Option<u64>,
+    /// How long a listed node has for its first heartbeat.
+    pub grace_ms: u64,
+    /// The worst time from the last heartbeat to "failed" at the configured interval (otherwise at
+    /// one second); none where the detector promises none.
+    pub detection_bound_ms: Option<u64>,
+}
+
+/// Points of a distribution, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Percentiles {
+    /// Half are below.
+    pub p50: f64,
+    /// Nine in ten are below.
+    pub p90: f64,
+    /// 99 of 100 are below.
+    pub p99: f64,
+    /// 999 of 1,000 are below.
+    pub p999: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+/// `GET /v1/nodes`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NodePage {
+    /// The nodes of this page.
+    pub nodes: Vec<Node>,
+    /// Give it as `cursor` for the next page; none after the last.
+    pub next: Option<String>,
+}
+
+/// `GET /v1/nodes/{node}`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Node {
+    /// Its name, or `#` and its id in hexadecimal while the name hasn't travelled.
+    pub node: String,
+    /// The group it is in.
+    pub group: String,
+    /// What is believed of it.
+    pub state: State,
+    /// Since when.
+    pub since: String,
+    /// Its present life.
+    pub incarnation: u64,
+    /// Its last heartbeat in that life.
+    pub seq: u64,
+    /// When that arrived.
+    pub last_arrival: Option<String>,
+    /// Until when silence is normal.
+    pub deadline: Option<String>,
+    /// The heartbeat interval in force.
+    pub interval_ms: u64,
+    /// Whether the node declares that interval; otherwise it is configured, learned or the default.
+    pub interval_declared: bool,
+    /// The load it reported last: 0 is idle, 1 is full.
+    pub load: Option<f32>,
+    /// The version it reported.
+    pub version: Option<String>,
+    /// The labels it reported.
+    pub labels: BTreeMap<String, String>,
+    /// The health metrics it reported.
+    pub metrics: BTreeMap<String, f64>,
+    /// Until when its events are muted.
+    pub muted_until: Option<String>,
+    /// Whether it changes its state too often.
+    pub flapping: bool,
+    /// Why its failure is withheld, if it is.
+    pub held: Option<String>,
+    /// The belief in a sentence, with its numbers.
+    pub reason: String,
+}
+
+/// `GET /v1/events`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventPage {
+    /// Events with a number greater than `since`, oldest first.
+    pub events: Vec<Event>,
+    /// Give it as `since` for what comes after these.
+    pub next: u64,
+    /// How many events after `since` are no longer kept.
+    pub missed: u64,
+}
+
+/// One change of belief.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Its number; they grow by one.
+    pub seq: u64,
+    /// When it was decided.
+    pub at: String,
+    /// Whom it is about.
+    pub node: String,
+    /// The node's group.
+    pub group: String,
+    /// What was believed before.
+    pub from: State,
+    /// What is believed now.
+    pub to: State,
+    /// Why, in a word: first_heartbeat, heartbeat, restart, silence, confirmed, never_seen, goodbye.
+    pub cause: String,
+    /// Why, in a sentence with the numbers.
+    pub reason: String,
+    /// What a verdict of silence rests on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub evidence: Option<Evidence>,
+}
+
+/// What a verdict of silence rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Evidence {
+    /// When the last heartbeat arrived.
+    pub last_arrival: Option<String>,
+    /// Until when silence was normal.
+    pub deadline: String,
+    /// What had to pass after that before "failed".
+    pub confirm_ms: u64,
+    /// The heartbeat interval in force.
+    pub interval_ms: u64,
+    /// The detector that set the deadline.
+    pub detector: String,
+    /// The life of the node.
+    pub incarnation: u64,
+    /// Its last heartbeat.
+    pub seq: u64,
+    /// Of the last `window` heartbeats, how many never came.
+    pub lost: u8,
+    /// How far `lost` looks back.
+    pub window: u8,
+    /// How long after the due instant the monitor decided.
+    pub monitor_lag_ms: f64,
+    /// Datagrams that the kernel had dropped on this shard since it started.
+    pub datagrams_dropped: u64,
+}
+
+/// Any answer but a good one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// What is wrong, with the value.
+    pub error: String,
+    /// The way out.
+    pub hint: String,
+}
+
+impl From<Liveness> for State {
+    fn from(liveness: Liveness) -> Self {
+        match liveness {
+            Liveness::Unseen => Self::Unseen,
+            Liveness::Alive => Self::Alive,
+            Liveness::Suspect => Self::Suspect,
+            Liveness::Failed => Self::Failed,
+            Liveness::Left => Self::Left,
+        }
+    }
+}
+
+impl From<State> for Liveness {
+    fn from(state: State) -> Self {
+        match state {
+            State::Unseen => Self::Unseen,
+            State::Alive => Self::Alive,
+            State::Suspect => Self::Suspect,
+            State::Failed => Self::Failed,
+            State::Left => Self::Left,
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(Liveness::from(*self).name())
+    }
+}
+
+impl Counts {
+    /// The number for one state.
+    pub const fn get(&self, liveness: Liveness) -> u64 {
+        match liveness {
+            Liveness::Unseen => self.unseen,
+            Liveness::Alive => self.alive,
+            Liveness::Suspect => self.suspect,
+            Liveness::Failed => self.failed,
+            Liveness::Left => self.left,
+        }
+    }
+
+    /// Adds to the number for one state.
+    pub const fn add(&mut self, liveness: Liveness, nodes: u64) {
+        match liveness {
+            Liveness::Unseen => self.unseen += nodes,
+            Liveness::Alive => self.alive += nodes,
+            Liveness::Suspect => self.suspect += nodes,
+            Liveness::Failed => self.failed += nodes,
+            Liveness::Left => self.left += nodes,
+        }
+    }
+
+    /// All nodes together.
+    pub const fn total(&self) -> u64 {
+        self.alive + self.suspect + self.failed + self.left + self.unseen
+    }
+}

@@ -1,0 +1,174 @@
+//! What the control plane asks a shard, and how.
+//!
+//! A shard's state belongs to its thread alone. Whoever wants to see it puts a question into the
+//! shard's bounded queue and wakes it; the shard answers between two batches with a bounded piece
+//! of work: a report, one node, or one slice of its table. Questions that find the queue full are
+//! refused at once, so that a crowd of readers never delays a heartbeat.
+
+use std::sync::Arc;
+
+use crossbeam::channel::{Sender, TrySendError};
+use hdrhistogram::Histogram;
+use systole_core::config::Settings;
+use systole_core::counters::Counters;
+use systole_core::event::Evidence;
+use systole_core::{Instant, Liveness, NodeId, Payload, Span};
+use tokio::sync::oneshot;
+
+use crate::model::Counts;
+
+/// How many records one slice of a table looks at.
+pub const SLICE: usize = 2_048;
+
+/// A question to one shard.
+#[derive(Debug)]
+pub enum Query {
+    /// How it is doing.
+    Report(oneshot::Sender<Report>),
+    /// Its groups, or the one with this name.
+    Groups(Option<Box<str>>, oneshot::Sender<Vec<GroupReport>>),
+    /// One node.
+    Node(NodeId, oneshot::Sender<Option<Row>>),
+    /// The nodes that pass the filter among the [`SLICE`] places from `from` on, `most` at most.
+    Slice {
+        /// The first place to look at.
+        from: usize,
+        /// How many rows to bring at most.
+        most: usize,
+        /// Which nodes are wanted.
+        filter: Arc<Filter>,
+        /// Where the rows go.
+        reply: oneshot::Sender<Slice>,
+    },
+}
+
+/// How a shard is doing.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its number.
+    pub shard: u32,
+    /// Nodes by state.
+    pub counts: Counts,
+    /// What its monitor counted.
+    pub counters: Counters,
+    /// Heartbeats per second over the last ten seconds.
+    pub heartbeats_per_second: f64,
+    /// Datagrams received.
+    pub datagrams: u64,
+    /// Datagrams that the kernel dropped.
+    pub dropped: u64,
+    /// The smallest receive buffer among its sockets, in bytes.
+    pub receive_buffer: usize,
+    /// Messages handed to their owners.
+    pub handed_over: u64,
+    /// Messages that couldn't be handed over.
+    pub handover_dropped: u64,
+    /// Events that couldn't be kept.
+    pub events_dropped: u64,
+    /// Times the wall clock was seen to jump.
+    pub clock_steps: u64,
+    /// The longest time between two looks at its sockets, of late.
+    pub loop_gap_max: Span,
+    /// How long its sockets haven't been seen empty; zero when they were at the last look.
+    pub behind: Span,
+}
+
+/// What a shard knows of one group.
+#[derive(Clone, Debug)]
+pub struct GroupReport {
+    /// The group's name.
+    pub name: String,
+    /// Whether it stands in the configuration.
+    pub configured: bool,
+    /// How its nodes are judged.
+    pub settings: Settings,
+    /// Its nodes by state.
+    pub counts: Counts,
+    /// Heartbeats in a known rhythm.
+    pub heartbeats: u64,
+    /// Heartbeats that never came.
+    pub lost: u64,
+    /// How late they came, in microseconds. None before the first.
+    pub lateness: Option<Histogram<u32>>,
+}
+
+/// Which nodes are wanted: those that pass everything that is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// In this group.
+    pub group: Option<String>,
+    /// In one of these states; empty for all.
+    pub states: Vec<Liveness>,
+    /// With a name that starts so.
+    pub prefix: Option<String>,
+    /// With these labels.
+    pub labels: Vec<(String, String)>,
+}
+
+/// One node as a shard hands it out: numbers and copies, nothing formatted.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its place in the shard's table.
+    pub place: usize,
+    /// Its name, or what is shown instead.
+    pub node: String,
+    /// Its group's name.
+    pub group: String,
+    /// What is believed of it.
+    pub liveness: Liveness,
+    /// Since when.
+    pub since: Instant,
+    /// When its next silence would mean something.
+    pub due: Option<Instant>,
+    /// The load it reported last.
+    pub load: Option<f32>,
+    /// What else it told about itself.
+    pub payload: Option<Box<Payload>>,
+    /// What the belief rests on.
+    pub evidence: Evidence,
+}
+
+/// Part of a shard's table.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// The wanted nodes among the places looked at, in the order of their places.
+    pub rows: Vec<Row>,
+    /// Where to go on; none at the table's end.
+    pub next: Option<usize>,
+}
+
+/// A shard couldn't take or answer a question in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Its queue of questions is full.
+    #[error("shard {0} has too many questions waiting")]
+    Busy(u32),
+    /// It isn't running, or didn't answer in time.
+    #[error("shard {0} doesn't answer")]
+    Silent(u32),
+}
+
+/// The way to one shard.
+#[derive(Clone, Debug)]
+pub struct ShardHandle {
+    /// Its number.
+    pub shard: u32,
+    /// Its queue of questions.
+    pub queries: Sender<Query>,
+    /// Wakes it from its wait.
+    pub waker: Arc<mio::Waker>,
+}
+
+impl ShardHandle {
+    /// Puts a question and wakes the shard.
+    ///
+    /// # Errors
+    /// The shard's queue is full, or the shard has ended.
+    pub fn ask(&self, query: Query) -> Result<(), Unavailable> {
+        self.queries.try_send(query).map_err(|error| match error {
+            TrySendError::Full(_) => Unavailable::Busy(self.shard),
+            TrySendError::Disconnected(_) => Unavailable::Silent(self.shard),
+        })?;
+        self.waker.wake().map_err(|_| Unavailable::Silent(self.shard))
+    }
+}

@@ -1,0 +1,268 @@
+//! One thread, its sockets, its nodes: nothing shared, nothing locked.
+//!
+//! ```text
+//!   sockets ──recvmmsg──► Monitor::turn(More) ─┐
+//!   inbox   ──messages──► Monitor::turn(More) ─┤ until everything has been seen
+//!                                              ▼
+//!                         Monitor::turn(Drained, horizon) ──► events, handed-over messages
+//!   queries ◄──answers──  between two rounds
+//! ```
+//!
+//! A round receives at most [`ROUND`] batches before it looks at anything else, so that a flood
+//! can't keep deadlines and questions waiting for ever. Nobody is declared silent beyond the
+//! horizon: the instant up to which every shard has emptied its sockets.
+
+mod horizon;
+mod outlet;
+mod watch;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam::channel::Receiver as Channel;
+use mio::{Events, Interest, Poll, Token};
+use systole_core::counters::Counters;
+use systole_core::{Backlog, Datagram, Instant, Monitor, Span};
+
+pub use horizon::Horizon;
+pub use outlet::{Handed, Outlet, Peer};
+
+use crate::answer;
+use crate::clock::{Arrivals, Clock};
+use crate::query::{Query, Report};
+use crate::rate::Rate;
+use crate::udp::{BATCH, Receiver, Socket};
+use watch::LoopWatch;
+
+/// Batches that one round takes from each socket before it looks at anything else.
+const ROUND: usize = 16;
+
+/// Questions answered in one round.
+const ANSWERS: usize = 8;
+
+/// How long to wait for another shard that was woken because it is behind.
+const RETRY: Span = Span::from_millis(1);
+
+/// The token of the shard's waker; sockets have theirs from 0 on.
+pub const WAKER: Token = Token(usize::MAX);
+
+/// What a shard is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its number.
+    pub shard: u32,
+    /// Its nodes.
+    pub monitor: Monitor,
+    /// One socket for each address listened on.
+    pub sockets: Vec<Socket>,
+    /// Waits for the sockets and the waker; the waker is registered with it under [`WAKER`].
+    pub poll: Poll,
+    /// Where events and foreign messages go.
+    pub outlet: Outlet,
+    /// Messages of its nodes that came to other shards.
+    pub inbox: Channel<Handed>,
+    /// Questions of the control plane.
+    pub queries: Channel<Query>,
+    /// How far each shard has seen.
+    pub horizon: Arc<Horizon>,
+    /// The engine's time.
+    pub clock: Clock,
+    /// Set to end the shard.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// A running shard.
+struct Shard {
+    parts: Parts,
+    arrivals: Vec<Arrivals>,
+    receiver: Receiver,
+    rate: Rate,
+    watch: LoopWatch,
+    datagrams: u64,
+    /// When this shard's sockets were last seen empty.
+    seen: Instant,
+    counted: u64,
+}
+
+/// Runs a shard on this thread until it is told to stop.
+///
+/// # Errors
+/// The system won't let it wait for its sockets.
+pub fn run(mut parts: Parts) -> io::Result<()> {
+    for (index, socket) in parts.sockets.iter_mut().enumerate() {
+        parts.poll.registry().register(socket, Token(index), Interest::READABLE)?;
+    }
+    let reading = parts.clock.read();
+    let arrivals = vec![Arrivals::new(reading); parts.sockets.len()];
+    let mut shard = Shard {
+        arrivals,
+        receiver: Receiver::new(),
+        rate: Rate::new(reading.now),
+        watch: LoopWatch::new(reading.now),
+        datagrams: 0,
+        seen: reading.now,
+        counted: 0,
+        parts,
+    };
+    shard.run()
+}
+
+impl Shard {
+    fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(64);
+        let mut wake = Some(self.parts.clock.now());
+        loop {
+            let start = self.parts.clock.now();
+            // A deadline that lies between two milliseconds is waited for to the later one.
+            let timeout = wake.map(|wake| Duration::from_nanos(wake.since(start).nanos()));
+            match self.parts.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            if self.parts.stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            self.watch.woken(self.parts.clock.now(), wake);
+            wake = self.round();
+            self.answer();
+            self.watch.waits(self.parts.clock.now());
+        }
+    }
+
+    /// Takes in what there is, then declares what is due. Returns when to come back at the latest.
+    fn round(&mut self) -> Option<Instant> {
+        let drained = self.receive();
+        // First how far everybody has seen, then what they handed over until then.
+        self.parts.horizon.publish(self.parts.shard, self.seen);
+        let horizon = self.parts.horizon.reached();
+        let emptied = self.take_inbox();
+        self.parts.outlet.wake_peers();
+        let now = self.parts.clock.now();
+        let believed = self.believed();
+        self.rate.add(now, believed);
+        if !(drained && emptied) {
+            return Some(now);
+        }
+        self.parts.outlet.reading = self.parts.clock.read();
+        let wake = self.parts.monitor.turn(horizon, &[], Backlog::Drained, &mut self.parts.outlet)?;
+        if wake > horizon && wake <= now && self.parts.horizon.wake_behind(self.parts.shard, wake) {
+            return Some(now + RETRY);
+        }
+        Some(wake)
+    }
+
+    /// Empties the sockets, or as much of them as one round may. Says whether they are empty, and
+    /// notes since when.
+    fn receive(&mut self) -> bool {
+        let mut seen = Instant::from_nanos(u64::MAX);
+        let mut drained = true;
+        for (socket, arrivals) in self.parts.sockets.iter().zip(&mut self.arrivals) {
+            let mut empty = false;
+            for _ in 0..ROUND {
+                let before = self.parts.clock.now();
+                let Ok(received) = self.receiver.receive(socket) else {
+                    // An error of the network, not of the socket: nothing was taken, look again later.
+                    empty = true;
+                    seen = seen.min(before);
+                    break;
+                };
+                let reading = self.parts.clock.read();
+                let mut stamps = arrivals.batch(reading, received.drained());
+                self.parts.outlet.dropped += received.dropped;
+                self.parts.outlet.reading = reading;
+                self.datagrams += received.len() as u64;
+                let mut batch = [Datagram { bytes: &[], arrival: reading.now, truncated: false }; BATCH];
+                for (slot, datagram) in batch.iter_mut().zip(received.iter()) {
+                    let arrival = stamps.arrival(datagram.stamp);
+                    *slot = Datagram { bytes: datagram.bytes, arrival, truncated: datagram.truncated };
+                }
+                let batch = &batch[..received.len()];
+                self.parts.monitor.turn(reading.now, batch, Backlog::More, &mut self.parts.outlet);
+                if received.drained() {
+                    empty = true;
+                    seen = seen.min(before);
+                    break;
+                }
+            }
+            drained &= empty;
+        }
+        if drained {
+            self.seen = self.seen.max(seen);
+        }
+        drained
+    }
+
+    /// Takes in what other shards handed over. Says whether that was all.
+    fn take_inbox(&mut self) -> bool {
+        for _ in 0..ROUND {
+            let handed: Vec<Handed> = self.parts.inbox.try_iter().take(BATCH).collect();
+            let batch: Vec<Datagram<'_>> = handed.iter().map(Handed::datagram).collect();
+            if !batch.is_empty() {
+                self.parts.outlet.reading = self.parts.clock.read();
+                let now = self.parts.outlet.reading.now;
+                self.parts.monitor.turn(now, &batch, Backlog::More, &mut self.parts.outlet);
+            }
+            if batch.len() < BATCH {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn answer(&mut self) {
+        for _ in 0..ANSWERS {
+            let Ok(query) = self.parts.queries.try_recv() else { return };
+            let monitor = &self.parts.monitor;
+            // Whoever asked may have gone: then the answer is for nobody.
+            match query {
+                Query::Report(reply) => drop(reply.send(self.report())),
+                Query::Groups(name, reply) => {
+                    let wanted = monitor
+                        .groups()
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, group)| name.as_deref().is_none_or(|name| name == group.name()));
+                    let groups = wanted.map(|(ix, group)| answer::group(group, self.parts.outlet.profile(ix)));
+                    drop(reply.send(groups.collect()));
+                }
+                Query::Node(id, reply) => {
+                    let node = monitor.find(&id).and_then(|ix| monitor.node(ix));
+                    drop(reply.send(node.map(|view| answer::row(&view))));
+                }
+                Query::Slice { from, most, filter, reply } => {
+                    drop(reply.send(answer::slice(monitor, from, most, &filter)));
+                }
+            }
+        }
+        // There may be more: come back at once, but look at the sockets first.
+        self.parts.outlet.wake_self();
+    }
+
+    fn report(&mut self) -> Report {
+        let now = self.parts.clock.now();
+        let outlet = &self.parts.outlet;
+        Report {
+            shard: self.parts.shard,
+            counts: answer::counts(&self.parts.monitor),
+            counters: *self.parts.monitor.counters(),
+            heartbeats_per_second: self.rate.per_second(now),
+            datagrams: self.datagrams,
+            dropped: outlet.dropped,
+            receive_buffer: self.parts.sockets.iter().map(Socket::receive_buffer).min().unwrap_or(0),
+            handed_over: outlet.handed_over,
+            handover_dropped: outlet.handover_dropped,
+            events_dropped: outlet.events_dropped,
+            clock_steps: self.arrivals.iter().map(Arrivals::clock_steps).max().unwrap_or(0),
+            loop_gap_max: self.watch.gap_max(now),
+            behind: self.watch.behind(now, self.seen),
+        }
+    }
+
+    /// Heartbeats believed since the last call.
+    fn believed(&mut self) -> u64 {
+        let Counters { heartbeats, .. } = *self.parts.monitor.counters();
+        heartbeats - std::mem::replace(&mut self.counted, heartbeats)
+    }
+}

@@ -1,0 +1,653 @@
+//! From what shards and journal keep to what people and scripts read: times as text, numbers as
+//! JSON, and each belief as a sentence with its numbers.
+//!
+//! ```text
+//! failed at 12:03:07.412: last heartbeat 12:03:02.100, deadline 5.0 s later (chen, group edge, interval 1 s, ...); ...
+//!        ^^ all times UTC; a time of another day than the first one's carries its date
+//! ```
+//!
+//! Pure functions. They run on the threads of those who ask, never on a shard's, because writing
+//! one timestamp costs more than judging one heartbeat.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use systole_core::event::Cause;
+use systole_core::{Liveness, Reject, Span};
+
+use crate::clock::{Reading, rfc3339};
+use crate::model;
+use crate::query::{GroupReport, Report, Row};
+use crate::store::{Proof, Record};
+
+/// One node; `reading` leads from the shard's time line to the wall clock.
+pub fn node(row: &Row, reading: Reading) -> model::Node {
+    let time = |instant| rfc3339(reading.unix_millis(instant));
+    let payload = row.payload.as_deref();
+    let evidence = &row.evidence;
+    model::Node {
+        node: row.node.clone(),
+        group: row.group.clone(),
+        state: row.liveness.into(),
+        since: time(row.since),
+        incarnation: evidence.incarnation.number(),
+        seq: evidence.seq.number(),
+        last_arrival: evidence.last_arrival.map(time),
+        deadline: (row.liveness != Liveness::Left).then(|| time(evidence.deadline)),
+        interval_ms: evidence.interval.millis(),
+        interval_declared: evidence.interval_declared,
+        load: row.load,
+        version: payload.and_then(|payload| payload.version()).map(str::to_owned),
+        labels: payload.iter().flat_map(|p| p.labels()).map(|(name, text)| (name.into(), text.into())).collect(),
+        metrics: payload.iter().flat_map(|p| p.metrics()).map(|(name, value)| (name.into(), value)).collect(),
+        muted_until: None,
+        flapping: false,
+        held: None,
+        reason: node_reason(row, reading),
+    }
+}
+
+/// One event.
+pub fn event(record: &Record) -> model::Event {
+    model::Event {
+        seq: record.seq,
+        at: rfc3339(record.at),
+        node: record.node.to_string(),
+        group: record.group.to_string(),
+        from: record.from.into(),
+        to: record.to.into(),
+        cause: record.cause.name().to_owned(),
+        reason: event_reason(record),
+        evidence: accuses(record.cause).then(|| evidence(&record.proof)),
+    }
+}
+
+/// The groups that are configured or have nodes, each put together from what every shard knows of it.
+pub fn groups(reports: impl IntoIterator<Item = GroupReport>) -> Vec<model::Group> {
+    let mut by_name: BTreeMap<String, Vec<GroupReport>> = BTreeMap::new();
+    for report in reports {
+        by_name.entry(report.name.clone()).or_default().push(report);
+    }
+    let groups = by_name.into_iter().filter_map(|(name, parts)| group(name, &parts));
+    groups.filter(|group| group.configured || group.nodes.total() > 0).collect()
+}
+
+/// The monitor as a whole, from what every shard reports.
+pub fn status(reports: &[Report], uptime: Span, events_last: u64) -> model::Status {
+    let mut nodes = model::Counts::default();
+    for report in reports {
+        add_counts(&mut nodes, &report.counts);
+    }
+    let rejected = |reason| reports.iter().map(|report| report.counters.rejected(reason)).sum();
+    model::Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_ms: uptime.millis(),
+        nodes,
+        heartbeats_total: reports.iter().map(|report| report.counters.heartbeats).sum(),
+        heartbeats_per_second: reports.iter().map(|report| report.heartbeats_per_second).sum(),
+        datagrams_dropped_total: reports.iter().map(|report| report.dropped).sum(),
+        rejected: Reject::ALL.into_iter().map(|reason| (reason.name().to_owned(), rejected(reason))).collect(),
+        shards: reports.iter().map(shard).collect(),
+        health: health(reports),
+        holds: Vec::new(),
+        events_last,
+    }
+}
+
+/// Why a node is believed to be what it is, in a sentence.
+pub fn node_reason(row: &Row, reading: Reading) -> String {
+    let unix = |instant| reading.unix_millis(instant);
+    let proof = row_proof(row, reading);
+    let since = unix(row.since);
+    let at = moment(since, since);
+    let group = &*row.group;
+    match (row.liveness, proof.last_arrival) {
+        (Liveness::Unseen, _) => format!(
+            "unseen since {at}: listed in the configuration, no heartbeat yet; failed unless one arrives by {} \
+             (group {group})",
+            moment(proof.deadline, since),
+        ),
+        (Liveness::Alive, _) => format!("alive since {at}: {}; {}", basis(&proof, group, since, None), losses(&proof)),
+        (Liveness::Suspect, _) => format!(
+            "suspect since {at}: {}; failed at {} unless a heartbeat arrives; {}; {}",
+            basis(&proof, group, since, None),
+            moment(unix(row.evidence.deadline + row.evidence.confirm), since),
+            losses(&proof),
+            lag(&proof),
+        ),
+        (Liveness::Failed, Some(_)) => format!(
+            "failed at {at}: {}; {}; {}",
+            basis(&proof, group, since, Some(proof.confirm_ms)),
+            losses(&proof),
+            lag(&proof),
+        ),
+        (Liveness::Failed, None) => format!("failed at {at}: {}; {}", never_seen(&proof, group, since), lag(&proof)),
+        (Liveness::Left, _) => format!("left at {at}: the node said goodbye ({})", life(&proof, group)),
+    }
+}
+
+/// Why a belief changed, in a sentence.
+pub fn event_reason(record: &Record) -> String {
+    let proof = &record.proof;
+    let group = &*record.group;
+    let at = moment(record.at, record.at);
+    let to = record.to.name();
+    match record.cause {
+        Cause::FirstHeartbeat => {
+            format!("{to} at {at}: first heartbeat (group {group}, {})", interval(proof))
+        }
+        Cause::Heartbeat => format!(
+            "{to} again at {at}: a heartbeat arrived {} while the node was {} ({}); {}",
+            arrival(proof, record.at),
+            record.from.name(),
+            life(proof, group),
+            losses(proof),
+        ),
+        Cause::Restart => format!(
+            "{to} again at {at}: the node was restarted; the first heartbeat of its new life arrived {} \
+             while it was {} ({})",
+            arrival(proof, record.at),
+            record.from.name(),
+            life(proof, group),
+        ),
+        Cause::Silence => format!(
+            "{to} at {at}: {}; failed after another {} of silence; {}; {}, {}",
+            basis(proof, group, record.at, None),
+            Span::from_millis(proof.confirm_ms),
+            losses(proof),
+            lag(proof),
+            dropped(proof),
+        ),
+        Cause::Confirmed => format!(
+            "{to} at {at}: {}; {}; {}, {}",
+            basis(proof, group, record.at, Some(proof.confirm_ms)),
+            losses(proof),
+            lag(proof),
+            dropped(proof),
+        ),
+        Cause::NeverSeen => {
+            format!("{to} at {at}: {}; {}, {}", never_seen(proof, group, record.at), lag(proof), dropped(proof))
+        }
+        Cause::Goodbye => format!("{to} at {at}: the node said goodbye ({})", life(proof, group)),
+    }
+}
+
+/// Whether such a change says that a node is silent.
+const fn accuses(cause: Cause) -> bool {
+    match cause {
+        Cause::Silence | Cause::Confirmed | Cause::NeverSeen => true,
+        Cause::FirstHeartbeat | Cause::Heartbeat | Cause::Restart | Cause::Goodbye => false,
+    }
+}
+
+/// `last heartbeat 12:03:02.100, deadline 5.0 s later (chen, group edge, interval 1 s, confirm 300 ms)`
+fn basis(proof: &Proof, group: &str, day: u64, confirm_ms: Option<u64>) -> String {
+    let patience = proof.deadline.saturating_sub(proof.last_arrival.unwrap_or(proof.deadline));
+    let confirm = confirm_ms.map_or_else(String::new, |ms| format!(", confirm {}", Span::from_millis(ms)));
+    format!(
+        "last heartbeat {}, deadline {} later ({}, group {group}, {}{confirm})",
+        arrival(proof, day),
+        later(Span::from_millis(patience)),
+        proof.detector,
+        interval(proof),
+    )
+}
+
+fn never_seen(proof: &Proof, group: &str, day: u64) -> String {
+    format!(
+        "listed in the configuration and never heard; its grace ended {} (group {group})",
+        moment(proof.deadline, day)
+    )
+}
+
+fn life(proof: &Proof, group: &str) -> String {
+    format!("group {group}, incarnation {}, seq {}", proof.incarnation, proof.seq)
+}
+
+fn interval(proof: &Proof) -> String {
+    let declared = if proof.interval_declared { "" } else { ", not declared" };
+    format!("interval {}{declared}", Span::from_millis(proof.interval_ms))
+}
+
+/// Always "beats", also of one, so that one pattern finds it in every sentence.
+fn losses(proof: &Proof) -> String {
+    format!("{} of the last {} beats lost", proof.lost, proof.window)
+}
+
+fn lag(proof: &Proof) -> String {
+    format!("monitor lag {}", Span::from_nanos(proof.lag_us.saturating_mul(1_000)))
+}
+
+fn dropped(proof: &Proof) -> String {
+    format!("{} datagrams dropped", proof.dropped)
+}
+
+fn arrival(proof: &Proof, day: u64) -> String {
+    proof.last_arrival.map_or_else(|| "never".to_owned(), |at| moment(at, day))
+}
+
+/// The time of day, with its date if that isn't the date of `day`.
+fn moment(at: u64, day: u64) -> String {
+    let (at, day) = (rfc3339(at), rfc3339(day));
+    let (Some((date, time)), Some((today, _))) = (at.split_once('T'), day.split_once('T')) else { return at };
+    let time = time.trim_end_matches('Z');
+    if date == today { time.to_owned() } else { format!("{date} {time}") }
+}
+
+/// A span with at least a tenth to it, since a deadline is measured and not counted: `5.0 s`.
+fn later(span: Span) -> String {
+    const MINUTE: u64 = 60_000;
+    match span.millis() {
+        millis @ 1_000..MINUTE if millis.is_multiple_of(1_000) => format!("{}.0 s", millis / 1_000),
+        _ => span.to_string(),
+    }
+}
+
+/// A row's evidence on the wall clock. How many datagrams were dropped by then only the event knows.
+fn row_proof(row: &Row, reading: Reading) -> Proof {
+    let evidence = &row.evidence;
+    let due = match (row.liveness, evidence.last_arrival) {
+        (Liveness::Failed, Some(_)) => evidence.deadline + evidence.confirm,
+        (Liveness::Failed, None) => evidence.deadline,
+        (Liveness::Unseen | Liveness::Alive | Liveness::Suspect | Liveness::Left, _) => evidence.deadline,
+    };
+    Proof {
+        last_arrival: evidence.last_arrival.map(|at| reading.unix_millis(at)),
+        deadline: reading.unix_millis(evidence.deadline),
+        confirm_ms: evidence.confirm.millis(),
+        interval_ms: evidence.interval.millis(),
+        interval_declared: evidence.interval_declared,
+        detector: evidence.detector,
+        incarnation: evidence.incarnation.number(),
+        seq: evidence.seq.number(),
+        lost: evidence.lost,
+        window: evidence.window,
+        lag_us: row.since.since(due).nanos() / 1_000,
+        dropped: 0,
+    }
+}
+
+fn evidence(proof: &Proof) -> model::Evidence {
+    model::Evidence {
+        last_arrival: proof.last_arrival.map(rfc3339),
+        deadline: rfc3339(proof.deadline),
+        confirm_ms: proof.confirm_ms,
+        interval_ms: proof.interval_ms,
+        detector: proof.detector.to_owned(),
+        incarnation: proof.incarnation,
+        seq: proof.seq,
+        lost: proof.lost,
+        window: proof.window,
+        monitor_lag_ms: proof.lag_us as f64 / 1e3,
+        datagrams_dropped: proof.dropped,
+    }
+}
+
+fn group(name: String, parts: &[GroupReport]) -> Option<model::Group> {
+    let settings = &parts.first()?.settings;
+    let mut nodes = model::Counts::default();
+    for part in parts {
+        add_counts(&mut nodes, &part.counts);
+    }
+    let heartbeats: u64 = parts.iter().map(|part| part.heartbeats).sum();
+    let lost: u64 = parts.iter().map(|part| part.lost).sum();
+    let sent = heartbeats + lost;
+    Some(model::Group {
+        group: name,
+        configured: parts.iter().any(|part| part.configured),
+        nodes,
+        settings: model::GroupSettings {
+            detector: settings.detector.to_string(),
+            confirm: settings.confirm.to_string(),
+            interval_ms: settings.interval.map(Span::millis),
+            grace_ms: settings.grace.millis(),
+            detection_bound_ms: settings
+                .detection_bound(settings.interval.unwrap_or(Span::from_secs(1)))
+                .map(Span::millis),
+        },
+        heartbeats_total: heartbeats,
+        lost_total: lost,
+        loss: if sent == 0 { 0.0 } else { lost as f64 / sent as f64 },
+        lateness_ms: percentiles(parts.iter().filter_map(|part| part.lateness.as_ref())),
+        hold: None,
+    })
+}
+
+/// The points of several distributions taken together. The sum counts in 64 bits, which can't overflow.
+fn percentiles<'a>(parts: impl Iterator<Item = &'a Histogram<u32>>) -> model::Percentiles {
+    let mut whole: Option<Histogram<u64>> = None;
+    for part in parts {
+        let whole = whole.get_or_insert_with(|| Histogram::new_from(part));
+        for bucket in part.iter_recorded() {
+            whole.saturating_record_n(bucket.value_iterated_to(), u64::from(bucket.count_at_value()));
+        }
+    }
+    let Some(whole) = whole else { return model::Percentiles::default() };
+    let millis = |micros: u64| micros as f64 / 1e3;
+    let at = |quantile| millis(whole.value_at_quantile(quantile));
+    model::Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: millis(whole.max()) }
+}
+
+fn shard(report: &Report) -> model::Shard {
+    model::Shard {
+        shard: report.shard,
+        nodes: report.counts.total(),
+        heartbeats_total: report.counters.heartbeats,
+        datagrams_total: report.datagrams,
+        datagrams_dropped_total: report.dropped,
+        receive_buffer: report.receive_buffer as u64,
+        handed_over_total: report.handed_over,
+        handover_dropped_total: report.handover_dropped,
+    }
+}
+
+fn health(reports: &[Report]) -> model::Health {
+    let max = |of: fn(&Report) -> Span| reports.iter().map(of).max().unwrap_or_default().millis();
+    model::Health {
+        loop_gap_max_ms: max(|report| report.loop_gap_max),
+        behind_ms: max(|report| report.behind),
+        // Every shard sees every step, so they aren't added up.
+        clock_steps_total: reports.iter().map(|report| report.clock_steps).max().unwrap_or(0),
+        events_dropped_total: reports.iter().map(|report| report.events_dropped).sum(),
+    }
+}
+
+fn add_counts(sum: &mut model::Counts, part: &model::Counts) {
+    for liveness in Liveness::ALL {
+        sum.add(liveness, part.get(liveness));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::{self, Profile};
+    use crate::clock::Clock;
+    use systole_core::config::{Config, Plan, Rule, Settings};
+    use systole_core::event::{Sink, Transition};
+    use systole_core::{Backlog, Datagram, Instant, Monitor, NodeId, Wait};
+
+    /// 2026-11-23 12:03:02.100 UTC.
+    const T: u64 = 1_795_435_382_100;
+
+    const PROOF: Proof = Proof {
+        last_arrival: Some(T),
+        deadline: T + 5_000,
+        confirm_ms: 310,
+        interval_ms: 1_000,
+        interval_declared: true,
+        detector: "chen",
+        incarnation: 7,
+        seq: 41,
+        lost: 3,
+        window: 32,
+        lag_us: 2_000,
+        dropped: 0,
+    };
+
+    fn record(from: Liveness, to: Liveness, cause: Cause, at: u64, proof: Proof) -> Record {
+        Record { seq: 1, at, node: "web-1".into(), group: "edge".into(), from, to, cause, proof }
+    }
+
+    #[test]
+    fn each_cause_has_its_sentence() {
+        use {Cause::*, Liveness::*};
+        let never = Proof { last_arrival: None, ..PROOF };
+        for (from, to, cause, at, proof, sentence) in [
+            (
+                Unseen,
+                Alive,
+                FirstHeartbeat,
+                T,
+                PROOF,
+                "alive at 12:03:02.100: first heartbeat (group edge, interval 1 s)",
+            ),
+            (
+                Suspect,
+                Alive,
+                Heartbeat,
+                T + 3,
+                PROOF,
+                "alive again at 12:03:02.103: a heartbeat arrived 12:03:02.100 while the node was suspect \
+                 (group edge, incarnation 7, seq 41); 3 of the last 32 beats lost",
+            ),
+            (
+                Failed,
+                Alive,
+                Restart,
+                T + 3,
+                PROOF,
+                "alive again at 12:03:02.103: the node was restarted; the first heartbeat of its new life arrived \
+                 12:03:02.100 while it was failed (group edge, incarnation 7, seq 41)",
+            ),
+            (
+                Alive,
+                Suspect,
+                Silence,
+                T + 5_002,
+                PROOF,
+                "suspect at 12:03:07.102: last heartbeat 12:03:02.100, deadline 5.0 s later (chen, group edge, \
+ interval 1 s); failed after another 310 ms of silence; 3 of the last 32 beats lost; monitor lag 2 ms, \
+ 0 datagrams dropped",
+            ),
+            (
+                Suspect,
+                Failed,
+                Confirmed,
+                T + 5_312,
+                PROOF,
+                "failed at 12:03:07.412: last heartbeat 12:03:02.100, deadline 5.0 s later (chen, group edge, \
+ interval 1 s, confirm 310 ms); 3 of the last 32 beats lost; monitor lag 2 ms, 0 datagrams dropped",
+            ),
+            (
+                Unseen,
+                Failed,
+                NeverSeen,
+                T + 5_002,
+                never,
+                "failed at 12:03:07.102: listed in the configuration and never heard; its grace ended 12:03:07.100 \
+ (group edge); monitor lag 2 ms, 0 datagrams dropped",
+            ),
+            (
+                Alive,
+                Left,
+                Goodbye,
+                T,
+                PROOF,
+                "left at 12:03:02.100: the node said goodbye (group edge, incarnation 7, seq 41)",
+            ),
+        ] {
+            assert_eq!(event_reason(&record(from, to, cause, at, proof)), sentence);
+        }
+    }
+
+    #[test]
+    fn only_a_verdict_of_silence_carries_evidence() {
+        use {Cause::*, Liveness::*};
+        for (cause, expected) in [
+            (FirstHeartbeat, false),
+            (Heartbeat, false),
+            (Restart, false),
+            (Silence, true),
+            (Confirmed, true),
+            (NeverSeen, true),
+            (Goodbye, false),
+        ] {
+            assert_eq!(event(&record(Alive, Suspect, cause, T, PROOF)).evidence.is_some(), expected);
+        }
+        let evidence = event(&record(Suspect, Failed, Confirmed, T, PROOF)).evidence.unwrap();
+        assert_eq!(evidence.deadline, "2026-11-23T12:03:07.100Z");
+        assert_eq!((evidence.monitor_lag_ms, evidence.lost, evidence.window), (2.0, 3, 32));
+    }
+
+    #[test]
+    fn a_time_of_another_day_carries_its_date() {
+        assert_eq!(moment(T, T), "12:03:02.100");
+        assert_eq!(moment(T - 86_400_000, T), "2026-11-22 12:03:02.100");
+    }
+
+    #[test]
+    fn what_is_learned_or_assumed_is_not_called_declared() {
+        let proof = Proof { interval_declared: false, interval_ms: 10_000, ..PROOF };
+        assert_eq!(interval(&proof), "interval 10 s, not declared");
+    }
+
+    #[test]
+    fn a_whole_number_of_seconds_is_said_with_its_tenth() {
+        let lengths = [300, 1_000, 3_250, 60_000, 90_000].map(|millis| later(Span::from_millis(millis)));
+        assert_eq!(lengths, ["300 ms", "1.0 s", "3.25 s", "1 m", "90 s"]);
+    }
+
+    /// One node's life on one shard, told by its rows.
+    struct Story {
+        monitor: Monitor,
+        reading: Reading,
+        origin: Instant,
+        records: Vec<Record>,
+    }
+
+    struct Keep<'a>(&'a mut Vec<Record>, Reading);
+
+    impl Sink for Keep<'_> {
+        fn transition(&mut self, transition: &Transition<'_>) {
+            self.0.push(Record::new(transition, self.1, 0));
+        }
+    }
+
+    impl Story {
+        fn new() -> Self {
+            let clock = Clock::start();
+            let settings = Settings {
+                detector: "fixed:timeout=5s".parse().unwrap(),
+                confirm: Wait::Span(Span::from_millis(310)),
+                ..Settings::default()
+            };
+            let rule = Rule { name: "edge".into(), settings, matches: vec![], nodes: vec!["web-1".into()] };
+            let config = Config::new(Plan { groups: vec![rule], ..Plan::default() }).unwrap();
+            let origin = clock.now();
+            Self { monitor: Monitor::new(config, origin), reading: clock.read(), origin, records: Vec::new() }
+        }
+
+        fn hear(&mut self, millis: u64, line: &str) {
+            let now = self.origin + Span::from_millis(millis);
+            let datagram = Datagram { bytes: line.as_bytes(), arrival: now, truncated: false };
+            self.monitor.turn(now, &[datagram], Backlog::Drained, &mut Keep(&mut self.records, self.reading));
+        }
+
+        fn wait(&mut self, millis: u64) {
+            let now = self.origin + Span::from_millis(millis);
+            while self.monitor.poll_timeout().is_some_and(|at| at <= now) {
+                let at = self.monitor.poll_timeout().unwrap();
+                self.monitor.turn(at, &[], Backlog::Drained, &mut Keep(&mut self.records, self.reading));
+            }
+        }
+
+        fn node(&self) -> model::Node {
+            let ix = self.monitor.find(&NodeId::of("web-1")).unwrap();
+            node(&answer::row(&self.monitor.node(ix).unwrap()), self.reading)
+        }
+
+        fn at(&self, millis: u64) -> String {
+            let day = self
+                .reading
+                .unix_millis(self.monitor.node(self.monitor.find(&NodeId::of("web-1")).unwrap()).unwrap().since);
+            moment(self.reading.unix_millis(self.origin + Span::from_millis(millis)), day)
+        }
+    }
+
+    #[test]
+    fn each_state_of_a_node_has_its_sentence() {
+        let mut story = Story::new();
+        let unseen = story.node();
+        let expected = format!(
+            "unseen since {}: listed in the configuration, no heartbeat yet; failed unless one arrives by {} \
+             (group edge)",
+            story.at(0),
+            story.at(60_000),
+        );
+        assert_eq!((unseen.state, unseen.reason), (model::State::Unseen, expected));
+        assert_eq!((unseen.last_arrival, unseen.deadline.is_some()), (None, true));
+
+        story.hear(100, "hb web-1 seq=1 inc=7 interval=1s load=0.5 version=1.2 l.zone=a m.cpu=0.25");
+        story.hear(1_100, "hb web-1 seq=3 inc=7 interval=1s");
+        let basis =
+            format!("last heartbeat {}, deadline 5.0 s later (fixed, group edge, interval 1 s", story.at(1_100));
+        let alive = story.node();
+        assert_eq!(alive.reason, format!("alive since {}: {basis}); 1 of the last 3 beats lost", story.at(100)));
+        assert_eq!((alive.load, alive.version.as_deref()), (Some(0.5), Some("1.2")));
+        assert_eq!((&*alive.labels["zone"], alive.metrics["cpu"]), ("a", 0.25));
+
+        story.wait(6_102);
+        let suspect = story.node();
+        let lag = suspect.reason.rsplit("; ").next().unwrap().to_owned();
+        let expected = format!(
+            "suspect since {}: {basis}); failed at {} unless a heartbeat arrives; 1 of the last 3 beats lost; {lag}",
+            moment(story.records[1].at, story.records[1].at),
+            story.at(6_410),
+        );
+        assert_eq!(suspect.reason, expected);
+        assert!(lag.starts_with("monitor lag 0") || lag == "monitor lag 1 ms", "within a tick: {lag}");
+
+        story.wait(6_412);
+        let failed = story.node();
+        let event = event(story.records.last().unwrap());
+        assert!(failed.reason.contains(&format!("{basis}, confirm 310 ms); 1 of the last 3 beats lost; monitor lag ")));
+        assert_eq!(event.reason, format!("{}, 0 datagrams dropped", failed.reason), "row and event agree");
+
+        story.hear(9_000, "bye web-1 seq=4 inc=7");
+        let left = story.node();
+        let expected = format!("left at {}: the node said goodbye (group edge, incarnation 7, seq 4)", story.at(9_000));
+        assert_eq!((left.reason, left.deadline), (expected, None));
+    }
+
+    #[test]
+    fn a_listed_node_that_never_came_says_so() {
+        let mut story = Story::new();
+        story.wait(60_001);
+        let reason = story.node().reason;
+        let expected =
+            format!("listed in the configuration and never heard; its grace ended {} (group edge)", story.at(60_000));
+        assert!(reason.starts_with("failed at ") && reason.contains(&expected), "{reason}");
+        assert_eq!(event(&story.records[0]).reason, format!("{reason}, 0 datagrams dropped"));
+    }
+
+    fn report(name: &str, configured: bool, alive: u64, late_ms: &[u64]) -> GroupReport {
+        let mut profile = Profile::new();
+        late_ms.iter().for_each(|millis| profile.record(Span::from_millis(*millis), 1));
+        let monitor = Monitor::new(Config::default(), Instant::ORIGIN);
+        GroupReport {
+            name: name.into(),
+            configured,
+            counts: model::Counts { alive, ..Default::default() },
+            ..answer::group(&monitor.groups()[0], Some(&profile))
+        }
+    }
+
+    #[test]
+    fn a_group_on_two_shards_is_one_group() {
+        let parts = [
+            report("b", false, 2, &[1, 1]),
+            report("a", true, 0, &[]),
+            report("b", false, 3, &[100, 100]),
+            report("c", false, 0, &[9]),
+        ];
+        let groups = groups(parts);
+        let names: Vec<_> = groups.iter().map(|group| &*group.group).collect();
+        assert_eq!(names, ["a", "b"], "one that is neither configured nor has nodes is left out");
+        let b = &groups[1];
+        assert_eq!((b.nodes.alive, b.heartbeats_total, b.lost_total, b.loss), (5, 4, 4, 0.5));
+        assert!(
+            (0.9..1.1).contains(&b.lateness_ms.p50) && (99.0..101.0).contains(&b.lateness_ms.p90),
+            "{:?}",
+            b.lateness_ms
+        );
+        assert_eq!(groups[0].loss, 0.0);
+        assert_eq!(groups[0].lateness_ms, model::Percentiles::default());
+        assert!(b.settings.detector.starts_with("chen:") && b.settings.confirm == "3x");
+        let bound = Settings::default().detection_bound(Span::from_secs(1)).map(Span::millis);
+        assert!(
+            b.settings.detection_bound_ms == bound && bound > Some(6_000),
+            "at one second where no interval is configured"
+        );
+    }
+}

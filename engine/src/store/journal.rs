@@ -1,0 +1,179 @@
+//! The latest events in memory, numbered without a gap.
+//!
+//! One writer appends, any number of readers copy pages out under a lock that is held for
+//! microseconds; a watch tells them when there is more. When the memory is full the oldest go,
+//! and a reader that comes too late is told how many it missed.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use super::Record;
+
+/// The readers' side.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    kept: Arc<Mutex<Kept>>,
+    last: watch::Receiver<u64>,
+}
+
+/// The writer's side: there is one.
+#[derive(Debug)]
+pub struct JournalWriter {
+    kept: Arc<Mutex<Kept>>,
+    last: watch::Sender<u64>,
+}
+
+/// Some events in a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The wanted ones, oldest first.
+    pub records: Vec<Record>,
+    /// The number up to which this page looked.
+    pub next: u64,
+    /// How many between `since` and the oldest kept are gone.
+    pub missed: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    records: VecDeque<Record>,
+    most: usize,
+    last: u64,
+}
+
+impl Journal {
+    /// A journal that keeps the latest `most` events, the first of which has number 1.
+    pub fn new(most: usize) -> (Self, JournalWriter) {
+        let kept = Arc::new(Mutex::new(Kept { records: VecDeque::new(), most: most.max(1), last: 0 }));
+        let (sender, receiver) = watch::channel(0);
+        (Self { kept: Arc::clone(&kept), last: receiver }, JournalWriter { kept, last: sender })
+    }
+
+    /// The number of the latest event; 0 before the first.
+    pub fn last(&self) -> u64 {
+        *self.last.borrow()
+    }
+
+    /// Tells when the number of the latest event changes.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.last.clone()
+    }
+
+    /// The events after number `since` that are `wanted`, `most` at most. One call looks at no more
+    /// than 16,384 events, so that the writer never waits long; `next` says how far it came.
+    pub fn page(&self, since: u64, most: usize, wanted: impl Fn(&Record) -> bool) -> Page {
+        const LOOK: usize = 16_384;
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = kept.last + 1 - kept.records.len() as u64;
+        let first = since.saturating_add(1).max(oldest);
+        let missed = first - since.saturating_add(1).min(first);
+        let mut page = Page { records: Vec::new(), next: since.clamp(oldest - 1, kept.last), missed };
+        for record in kept.records.range(((first - oldest) as usize).min(kept.records.len())..).take(LOOK) {
+            if page.records.len() == most {
+                break;
+            }
+            page.next = record.seq;
+            if wanted(record) {
+                page.records.push(record.clone());
+            }
+        }
+        page
+    }
+}
+
+impl JournalWriter {
+    /// Gives each event its number and keeps it.
+    pub fn append(&mut self, records: impl Iterator<Item = Record>) {
+        let last = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            for record in records {
+                kept.last += 1;
+                let seq = kept.last;
+                if kept.records.len() == kept.most {
+                    kept.records.pop_front();
+                }
+                kept.records.push_back(Record { seq, ..record });
+            }
+            kept.last
+        };
+        self.last.send_replace(last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Proof;
+    use systole_core::Liveness;
+    use systole_core::event::Cause;
+
+    fn record(node: &str) -> Record {
+        Record {
+            seq: 0,
+            at: 0,
+            node: node.into(),
+            group: "g".into(),
+            from: Liveness::Unseen,
+            to: Liveness::Alive,
+            cause: Cause::FirstHeartbeat,
+            proof: Proof {
+                last_arrival: None,
+                deadline: 0,
+                confirm_ms: 0,
+                interval_ms: 0,
+                interval_declared: false,
+                detector: "fixed",
+                incarnation: 0,
+                seq: 0,
+                lost: 0,
+                window: 0,
+                lag_us: 0,
+                dropped: 0,
+            },
+        }
+    }
+
+    fn seqs(page: &Page) -> Vec<u64> {
+        page.records.iter().map(|record| record.seq).collect()
+    }
+
+    #[test]
+    fn numbers_start_at_one_and_a_reader_goes_on_where_it_stopped() {
+        let (journal, mut writer) = Journal::new(10);
+        assert_eq!(journal.page(0, 5, |_| true), Page { records: vec![], next: 0, missed: 0 });
+        writer.append(["a", "b", "c"].into_iter().map(record));
+        let page = journal.page(0, 2, |_| true);
+        assert_eq!((seqs(&page), page.next), (vec![1, 2], 2));
+        let page = journal.page(2, 2, |_| true);
+        assert_eq!((seqs(&page), page.next, journal.last()), (vec![3], 3, 3));
+    }
+
+    #[test]
+    fn a_reader_that_comes_too_late_is_told_how_many_it_missed() {
+        let (journal, mut writer) = Journal::new(3);
+        writer.append((0..10).map(|_| record("a")));
+        let page = journal.page(2, 10, |_| true);
+        assert_eq!((seqs(&page), page.missed), (vec![8, 9, 10], 5));
+        let page = journal.page(10, 10, |_| true);
+        assert_eq!((seqs(&page), page.missed, page.next), (vec![], 0, 10));
+    }
+
+    #[test]
+    fn a_number_from_another_life_of_the_monitor_goes_on_with_what_comes_next() {
+        let (journal, mut writer) = Journal::new(3);
+        writer.append((0..2).map(|_| record("a")));
+        let page = journal.page(99, 10, |_| true);
+        assert_eq!((seqs(&page), page.next, page.missed), (vec![], 2, 0));
+        assert_eq!(journal.page(u64::MAX, 10, |_| true).records, vec![]);
+    }
+
+    #[test]
+    fn a_filter_moves_on_past_what_it_refuses() {
+        let (journal, mut writer) = Journal::new(100);
+        writer.append((0..50).map(|i| record(if i == 40 { "x" } else { "a" })));
+        let page = journal.page(0, 10, |record| &*record.node == "x");
+        assert_eq!((seqs(&page), page.next), (vec![41], 50));
+    }
+}

@@ -1,0 +1,112 @@
+//! `systole run` as a service manager meets it: it starts, says so, and ends when it is told to.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::UdpSocket;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+/// A running monitor and the lines that it logs.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_systole"));
+        let mut child = command.arg("run").args(args).stderr(Stdio::piped()).spawn().expect("systole starts");
+        let lines = lines(child.stderr.take().expect("a pipe"));
+        Self { child, lines }
+    }
+
+    /// The rest of the first line that contains `part`, after it.
+    fn line(&self, part: &str) -> String {
+        let mut seen = Vec::new();
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            if let Some((_, rest)) = line.split_once(part) {
+                return rest.to_owned();
+            }
+            seen.push(line);
+        }
+        panic!("no line with {part:?} in {seen:#?}");
+    }
+
+    fn signal(&self, name: &str) {
+        let mut kill = Command::new("kill");
+        let killed = kill.args(["-s", name, &self.child.id().to_string()]).status().expect("kill starts");
+        assert!(killed.success());
+    }
+
+    /// How it ends; all of its lines have come by then.
+    fn end(mut self) -> ExitStatus {
+        while self.lines.recv_timeout(PATIENCE).is_ok() {}
+        self.child.wait().expect("it was started")
+    }
+}
+
+/// Whatever a test came to, no monitor is left behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(stderr: ChildStderr) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    receiver
+}
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const ANY: [&str; 4] = ["--udp", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+
+#[test]
+fn it_says_where_it_listens_and_ends_in_order_when_told_to() {
+    for signal in ["TERM", "INT"] {
+        let running = Running::start(&ANY);
+        assert!(running.line("listening for heartbeats on udp 127.0.0.1:") != "0");
+        assert!(running.line("answering on http://127.0.0.1:") != "0");
+        running.line(", receive buffers of ");
+        running.signal(signal);
+        running.line("stopped");
+        assert_eq!(running.end().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_taken_port_is_named_with_a_way_out() {
+    let taken = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let running = Running::start(&["--udp", &address, "--http", "off"]);
+    let line = running.line("systole: ");
+    assert!(line.contains(&address) && line.contains("stop the process that has it"), "{line}");
+    assert_eq!(running.end().code(), Some(1));
+}
+
+#[test]
+fn a_monitor_that_is_open_to_all_says_so_loudly() {
+    let running = Running::start(&["--udp", "0.0.0.0:0", "--http", "off", "--insecure"]);
+    running.line("INSECURE: 0.0.0.0:0 is open to other machines");
+    running.line("listening");
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
+fn a_configuration_with_faults_starts_nothing_and_names_them_all() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    std::io::Write::write_all(&mut file, b"[listen]\nudp = 5\n[event]\n").expect("written");
+    let path = file.path().to_str().expect("a path");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_systole"));
+    let output = command.args(["run", "--config", path]).output().expect("systole starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let mut text = String::new();
+    output.stderr.as_slice().read_to_string(&mut text).expect("a text");
+    assert!(text.starts_with(&format!("systole: {path} has 2 faults; nothing was started\n")), "{text}");
+    assert!(text.contains(&format!("{path}:2:7: ")) && text.contains(&format!("{path}:3:2: ")), "{text}");
+}
