@@ -1,6 +1,8 @@
 //! Why a message was refused. Bad input is ordinary on the wire: it is counted by reason, never
 //! logged one by one, and nothing that was believed before changes because of it.
 
+use core::fmt;
+
 /// The reason for which a message was not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -70,3 +72,24 @@ const _: () = {
         i += 1;
     }
 };
+
+/// What was refused.
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "neither the text form nor the binary form of a message",
+            Self::Truncated => "a message that is cut short",
+            Self::UnknownVersion => "a message in an unknown version of the binary form",
+            Self::UnknownKind => "a message of an unknown kind",
+            Self::BadName => "a name that isn't 1 to 128 bytes of A-Z a-z 0-9 . _ : / @ -",
+            Self::NameMismatch => "a name that isn't the one of its node id",
+            Self::BadValue => "a value that is out of its range",
+            Self::StaleIncarnation => "a message of a node's former life",
+            Self::NotNewer => "a message that isn't newer than the last one",
+            Self::TableFull => "a new node where there is no place for one more",
+            Self::UnknownNode => "a goodbye of a node that never beat",
+        })
+    }
+}
+
+impl core::error::Error for Reject {}

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use super::log;
 use crate::config::{self, Http, Listen, SHARDS_MAX, Setup, Size};
 use crate::daemon::{self, Daemon};
+use crate::udp;
 
 /// What to run.
 #[derive(Clone, Debug, clap::Args)]
@@ -126,11 +127,17 @@ fn announce(daemon: &Daemon, asked: usize) {
     }
     let granted = daemon.receive_buffer() / GRANTED_FOR_ASKED;
     let s = if daemon.shards() == 1 { "" } else { "s" };
-    info!("{} shard{s}, receive buffers of {}", daemon.shards(), size(granted));
+    let holds = udp::capacity(daemon.receive_buffer());
+    let lasts = udp::lasts(daemon.receive_buffer(), 1_000_000);
+    info!(
+        "{} shard{s}, receive buffers of {}: each holds {holds} heartbeats, {lasts} of a million a second",
+        daemon.shards(),
+        size(granted)
+    );
     if granted < asked {
         warn!(
-            "the kernel grants receive buffers of {}, asked for {}: heartbeats are lost sooner when we are busy; \
-             raise net.core.rmem_max or grant CAP_NET_ADMIN",
+            "the kernel grants receive buffers of {}, asked for {}: a million heartbeats a second are lost after {lasts} \
+             in which we are busy; raise net.core.rmem_max or grant CAP_NET_ADMIN",
             size(granted),
             size(asked)
         );

@@ -86,6 +86,17 @@ struct Shard {
     counted: u64,
 }
 
+/// What a look at the sockets came to; of several sockets the worst counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    /// There was nothing, or nothing more.
+    Empty,
+    /// There may be more than one round takes.
+    More,
+    /// A socket refused to be read.
+    Failed,
+}
+
 /// Runs a shard on this thread until it is told to stop.
 ///
 /// # Errors
@@ -133,7 +144,7 @@ impl Shard {
 
     /// Takes in what there is, then declares what is due. Returns when to come back at the latest.
     fn round(&mut self) -> Option<Instant> {
-        let drained = self.receive();
+        let look = self.receive();
         // First how far everybody has seen, then what they handed over until then.
         self.parts.horizon.publish(self.parts.shard, self.seen);
         let horizon = self.parts.horizon.reached();
@@ -142,8 +153,10 @@ impl Shard {
         let now = self.parts.clock.now();
         let believed = self.believed();
         self.rate.add(now, believed);
-        if !(drained && emptied) {
-            return Some(now);
+        match look {
+            Look::Empty if emptied => {}
+            Look::Empty | Look::More => return Some(now),
+            Look::Failed => return Some(now + RETRY),
         }
         self.parts.outlet.reading = self.parts.clock.read();
         let wake = self.parts.monitor.turn(horizon, &[], Backlog::Drained, &mut self.parts.outlet)?;
@@ -153,19 +166,17 @@ impl Shard {
         Some(wake)
     }
 
-    /// Empties the sockets, or as much of them as one round may. Says whether they are empty, and
-    /// notes since when.
-    fn receive(&mut self) -> bool {
+    /// Empties the sockets, or as much of them as one round may. If they are empty, notes since when.
+    fn receive(&mut self) -> Look {
         let mut seen = Instant::from_nanos(u64::MAX);
-        let mut drained = true;
+        let mut look = Look::Empty;
         for (socket, arrivals) in self.parts.sockets.iter().zip(&mut self.arrivals) {
-            let mut empty = false;
+            let mut found = Look::More;
             for _ in 0..ROUND {
                 let before = self.parts.clock.now();
                 let Ok(received) = self.receiver.receive(socket) else {
-                    // An error of the network, not of the socket: nothing was taken, look again later.
-                    empty = true;
-                    seen = seen.min(before);
+                    // What waits there nobody has seen, so nobody may be called silent until it works again.
+                    found = Look::Failed;
                     break;
                 };
                 let reading = self.parts.clock.read();
@@ -181,17 +192,17 @@ impl Shard {
                 let batch = &batch[..received.len()];
                 self.parts.monitor.turn(reading.now, batch, Backlog::More, &mut self.parts.outlet);
                 if received.drained() {
-                    empty = true;
+                    found = Look::Empty;
                     seen = seen.min(before);
                     break;
                 }
             }
-            drained &= empty;
+            look = look.max(found);
         }
-        if drained {
+        if look == Look::Empty {
             self.seen = self.seen.max(seen);
         }
-        drained
+        look
     }
 
     /// Takes in what other shards handed over. Says whether that was all.

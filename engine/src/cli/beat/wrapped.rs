@@ -1,7 +1,7 @@
 //! Beats while a command runs, and ends as it ends.
 //!
-//! Status 0 is a goodbye; any other end is silence, and silence is what a monitor is for. Signals sent to us are passed
-//! on. Those of the terminal's keys reach the command by themselves: a second copy would read as "now, at once!".
+//! Status 0 is a goodbye, and so is death by a signal that was passed on: whoever stops us stops the command on purpose.
+//! Any other end is silence, and silence is what a monitor is for. Signals sent to us are passed on. Those of the terminal's keys reach the command by themselves: a second copy would read as "now, at once!".
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal};
@@ -34,18 +34,25 @@ pub(super) fn run(command: &[OsString], mut pulse: Pulse) -> anyhow::Result<Exit
         }
     };
     let at_terminal = std::io::stdin().is_terminal();
+    let mut asked = None;
     loop {
         let next = pulse.beat()?;
         loop {
             match signals.recv_deadline(next) {
                 Ok(SIGCHLD) => {}
                 Ok(SIGINT | SIGQUIT) if at_terminal => {}
-                Ok(signal) => pass_on(&child, signal),
+                Ok(signal) => {
+                    asked = Some(signal);
+                    pass_on(&child, signal);
+                }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the thread that catches signals has ended"),
             }
             if let Some(status) = child.try_wait().context("can't ask how the command is doing")? {
-                return Ok(end(status, &mut pulse));
+                if on_purpose(status, asked) {
+                    pulse.goodbye();
+                }
+                return Ok(ExitCode::from(code(status)));
             }
         }
     }
@@ -58,11 +65,9 @@ fn pass_on(child: &Child, signal: i32) {
     }
 }
 
-fn end(status: ExitStatus, pulse: &mut Pulse) -> ExitCode {
-    if status.success() {
-        pulse.goodbye();
-    }
-    ExitCode::from(code(status))
+/// Whether the command ended as it should: by itself, or by the signal that it was sent through us.
+fn on_purpose(status: ExitStatus, asked: Option<i32>) -> bool {
+    status.success() || asked.is_some_and(|signal| status.signal() == Some(signal))
 }
 
 /// The command's own code, or 128 and the signal that ended it, as a shell has it.
@@ -83,5 +88,15 @@ mod tests {
         for (raw, expected) in [(0, 0), (3 << 8, 3), (255 << 8, 255), (15, 143), (9, 137)] {
             assert_eq!(code(ExitStatus::from_raw(raw)), expected);
         }
+    }
+
+    #[test]
+    fn an_end_is_on_purpose_if_it_is_clean_or_was_asked_for() {
+        let ended = ExitStatus::from_raw;
+        assert!(on_purpose(ended(0), None));
+        assert!(on_purpose(ended(15), Some(SIGTERM)));
+        assert!(!on_purpose(ended(9), Some(SIGTERM)));
+        assert!(!on_purpose(ended(15), None));
+        assert!(!on_purpose(ended(1 << 8), Some(SIGTERM)), "it had the chance to end well");
     }
 }
