@@ -242,7 +242,7 @@ fn limit_faults(limits: &Limits) -> Vec<Fault> {
     if limits.max_nodes == 0 {
         fault(
             "max_nodes",
-            "max_nodes 0 would refuse every node; set it to what the machine's memory holds, about 160 bytes a node"
+            "max_nodes 0 would refuse every node; set it to what the machine's memory holds, about 140 bytes a node and more for what nodes tell about themselves"
                 .into(),
         );
     }

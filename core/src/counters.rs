@@ -15,7 +15,7 @@ pub struct Counters {
     pub forgotten: u64,
     /// Messages of other shares, handed to the sink.
     pub foreign: u64,
-    /// Groups that couldn't be told apart because their number was at its maximum.
+    /// Heartbeats whose group couldn't be told apart, the number of groups being at its maximum.
     pub groups_refused: u64,
     rejected: [u64; Reject::ALL.len()],
     transitions: [[u64; Liveness::ALL.len()]; Liveness::ALL.len()],

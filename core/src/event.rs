@@ -12,7 +12,7 @@ pub enum Cause {
     FirstHeartbeat,
     /// A newer heartbeat of the same incarnation.
     Heartbeat,
-    /// A heartbeat of a later incarnation: the node was restarted.
+    /// A heartbeat of a later incarnation than the one that fell silent or left: a restart.
     Restart,
     /// The deadline passed.
     Silence,
@@ -42,7 +42,7 @@ impl Cause {
 /// What the verdict rests on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evidence {
-    /// When the last heartbeat arrived; nothing if none ever did.
+    /// When the last heartbeat (of a node that left: the goodbye) arrived; nothing if none ever did.
     pub last_arrival: Option<Instant>,
     /// Until when silence was normal, by the detector (for an unseen node: the end of its grace).
     pub deadline: Instant,
@@ -60,7 +60,7 @@ pub struct Evidence {
     pub seq: Seq,
     /// Of the last `window` heartbeats, how many never came (a gap in the sequence).
     pub lost: u8,
-    /// How many heartbeats `lost` looks back, at most 32.
+    /// How many heartbeats `lost` looks back: as many as are known, at most 31.
     pub window: u8,
 }
 
@@ -109,8 +109,8 @@ pub trait Sink {
         let _ = (group, late, lost);
     }
 
-    /// How many transitions it can still take. While it is full nothing more is declared silent:
-    /// verdicts wait rather than get lost.
+    /// How many transitions it can still take from this turn. While there is no room nothing more is
+    /// declared silent: verdicts wait rather than get lost.
     fn room(&self) -> usize {
         usize::MAX
     }

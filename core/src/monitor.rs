@@ -5,7 +5,6 @@
 //! nobody is declared silent, because nobody has looked yet. It owns no clock and no socket, and
 //! doesn't assume that it is alone: nodes of another share are handed on, not judged.
 
-use alloc::boxed::Box;
 use core::fmt;
 
 use crate::config::{Config, Settings};
@@ -47,6 +46,8 @@ pub struct Datagram<'a> {
 pub enum Backlog {
     /// Everything that arrived until `now` has been handed in.
     Drained,
+    /// Everything that arrived until this instant has been handed in: silence is judged as of then.
+    SeenUntil(Instant),
     /// Something may still wait: silence means nothing yet.
     More,
 }
@@ -99,7 +100,11 @@ impl Monitor {
         match backlog {
             Backlog::More => Some(now),
             Backlog::Drained => {
-                self.expire(now, sink);
+                self.expire(now, now, sink);
+                self.poll_timeout()
+            }
+            Backlog::SeenUntil(seen) => {
+                self.expire(now, seen.min(now), sink);
                 self.poll_timeout()
             }
         }
@@ -110,16 +115,21 @@ impl Monitor {
         self.wheel.poll_timeout().map(|tick| tick.instant())
     }
 
-    /// Forgets a node, as if it had never been heard. Its place may be used again.
-    pub fn forget(&mut self, ix: NodeIx) {
+    /// Forgets a node, as if it had never been heard. Its place may be used again. One that the
+    /// configuration lists is expected anew, with its grace from `now` on.
+    pub fn forget(&mut self, ix: NodeIx, now: Instant) {
         if !self.table.occupied(ix) {
             return;
         }
-        let node = self.table.node(ix);
-        self.groups.leave(node.group, node.liveness);
+        let Node { group, liveness, flags, .. } = *self.table.node(ix);
+        let listed = self.table.detail(ix).name.clone();
+        self.groups.leave(group, liveness);
         self.wheel.disarm(ix);
         self.table.remove(ix);
         self.counters.forgotten += 1;
+        if let Some(name) = listed.text().filter(|_| flags.has(Flags::LISTED)) {
+            self.expect(name, group, now);
+        }
     }
 
     /// The place of the node with this id.
@@ -246,8 +256,15 @@ impl Monitor {
         let node = self.table.node_mut(ix);
         let settings = self.groups.get(node.group).settings();
 
-        // Whether the time since the last heartbeat says anything about the node's rhythm.
-        let steady = newer.gap.filter(|_| node.liveness != Liveness::Left && !node.flags.has(Flags::PLANNED));
+        // Whether this begins a life, and whether the time since the last heartbeat says anything
+        // about the node's rhythm.
+        let anew = newer.gap.is_none() || node.liveness == Liveness::Left;
+        let steady = newer.gap.filter(|_| !anew && !node.flags.has(Flags::PLANNED));
+        if anew && node.flags.has(Flags::DECLARED) {
+            // What a former life declared binds it alone.
+            node.flags.set(Flags::DECLARED, false);
+            node.forget_interval(settings.interval);
+        }
         let elapsed = arrival.since(node.arrival);
         let limits = self.config.plan().limits;
         let declared = message.interval.map(|span| span.clamp(limits.interval_min, limits.interval_max));
@@ -260,30 +277,23 @@ impl Monitor {
             }
             Some(_) | None => node.memory = settings.detector.start(interval),
         }
-        match newer.gap {
-            Some(gap) => node.note_gap(gap),
-            None => node.window = u32::MAX,
-        }
+        let first = !node.flags.has(Flags::HEARD);
         let restarted = newer.incarnation != node.incarnation;
-        node.incarnation = newer.incarnation;
-        node.seq = newer.seq;
-        node.arrival = arrival;
-        node.flags.set(Flags::HEARD, true);
+        node.take(newer, arrival);
         node.flags.set(Flags::PLANNED, message.next.is_some());
-        let mut deadline = arrival + settings.detector.patience(&node.memory, interval);
         if let Some(next) = message.next {
-            deadline = deadline.max(self.plan_silence(ix, next));
+            self.plan_silence(ix, next);
         }
         if let Some(load) = message.load {
             self.table.set_load(ix, load);
         }
-        self.wheel.arm(ix, deadline.tick_up());
+        self.wheel.arm(ix, self.deadline(ix).tick_up());
 
         let cause = match self.table.node(ix).liveness {
             Liveness::Alive => return,
-            Liveness::Unseen => Cause::FirstHeartbeat,
-            Liveness::Suspect | Liveness::Failed | Liveness::Left if restarted => Cause::Restart,
-            Liveness::Suspect | Liveness::Failed | Liveness::Left => Cause::Heartbeat,
+            Liveness::Unseen | Liveness::Suspect | Liveness::Failed | Liveness::Left if first => Cause::FirstHeartbeat,
+            Liveness::Unseen | Liveness::Suspect | Liveness::Failed | Liveness::Left if restarted => Cause::Restart,
+            Liveness::Unseen | Liveness::Suspect | Liveness::Failed | Liveness::Left => Cause::Heartbeat,
         };
         self.transition(now, ix, Input::Heartbeat, cause, sink);
     }
@@ -292,26 +302,24 @@ impl Monitor {
         self.counters.goodbyes += 1;
         self.wheel.disarm(ix);
         let node = self.table.node_mut(ix);
-        node.incarnation = newer.incarnation;
-        node.seq = newer.seq;
-        node.arrival = arrival;
-        node.flags.set(Flags::HEARD, true);
+        node.take(newer, arrival);
         if node.liveness != Liveness::Left {
             self.transition(now, ix, Input::Goodbye, Cause::Goodbye, sink);
         }
     }
 
-    /// Everything whose time has come, as far as the budget and the sink's room go.
-    fn expire(&mut self, now: Instant, sink: &mut impl Sink) {
+    /// Everything whose time had come when everything was last `seen`, as far as the budget and the
+    /// sink's room go.
+    fn expire(&mut self, now: Instant, seen: Instant, sink: &mut impl Sink) {
         let mut budget = Budget::new(EXPIRE_BUDGET.min(sink.room()));
-        while let Some(ix) = self.wheel.expire(now.tick_down(), &mut budget) {
-            self.silence(now, ix, sink);
+        while let Some(ix) = self.wheel.expire(seen.tick_down(), &mut budget) {
+            self.silence(now, seen, ix, sink);
         }
     }
 
-    fn silence(&mut self, now: Instant, ix: NodeIx, sink: &mut impl Sink) {
+    fn silence(&mut self, now: Instant, seen: Instant, ix: NodeIx, sink: &mut impl Sink) {
         let Some(due) = self.due(ix) else { return };
-        if due > now {
+        if due > seen {
             // It lay beyond the wheel's horizon: look again when it is nearer.
             return self.wheel.arm(ix, due.tick_up());
         }
@@ -498,16 +506,14 @@ impl Monitor {
         group
     }
 
-    /// Notes an announced silence and returns until when it excuses the node: what the detector
-    /// allows beyond one interval comes on top.
-    fn plan_silence(&mut self, ix: NodeIx, next: Span) -> Instant {
+    /// Notes until when an announced silence excuses the node: what the detector allows beyond one
+    /// interval comes on top.
+    fn plan_silence(&mut self, ix: NodeIx, next: Span) {
         let node = self.table.node(ix);
         let settings = self.groups.get(node.group).settings();
         let slack = settings.detector.patience(&node.memory, node.interval()) - node.interval();
         let until = node.arrival + next.min(self.config.plan().limits.interval_max) + slack;
-        let payload = self.table.detail_mut(ix).payload.get_or_insert_with(Box::default);
-        payload.planned_until = until;
-        until
+        self.table.detail_mut(ix).payload.get_or_insert_default().planned_until = until;
     }
 }
 

@@ -22,8 +22,9 @@ pub(crate) struct Node {
     pub(crate) memory: Memory,
     /// The interval that is declared, configured or being learned, in milliseconds.
     interval: f32,
-    /// The last 32 heartbeats by sequence number, newest lowest; a one arrived.
-    pub(crate) window: u32,
+    /// The last heartbeats by sequence number, newest lowest; a one arrived. The highest one marks
+    /// where they begin, so that 31 fit.
+    window: u32,
     pub(crate) group: GroupIx,
     pub(crate) liveness: Liveness,
     pub(crate) flags: Flags,
@@ -94,7 +95,7 @@ impl Node {
             arrival: now,
             memory: Memory::default(),
             interval: 0.0,
-            window: u32::MAX,
+            window: MARK,
             group,
             liveness: Liveness::Unseen,
             flags: Flags::default(),
@@ -154,16 +155,34 @@ impl Node {
         }
     }
 
-    /// Notes in the window that a heartbeat came after `gap - 1` lost ones.
-    pub(crate) const fn note_gap(&mut self, gap: u64) {
-        self.window = if gap < 32 { self.window << gap | 1 } else { 1 };
+    /// Believes a newer message that arrived at `arrival`. Arrivals don't run back: where the clock
+    /// makes it seem so, the later one holds.
+    pub(crate) fn take(&mut self, newer: Newer, arrival: Instant) {
+        self.window = match newer.gap {
+            // Beyond 31 the mark would be pushed out: it stays at the top.
+            Some(gap @ 0..32) => match u64::from(self.window) << gap | 1 {
+                window @ 0..=0xFFFF_FFFF => window as u32,
+                window => window as u32 | 1 << 31,
+            },
+            Some(_) => 1 << 31 | 1,
+            None => MARK << 1 | 1,
+        };
+        self.incarnation = newer.incarnation;
+        self.seq = newer.seq;
+        self.arrival = self.arrival.max(arrival);
+        self.flags.set(Flags::HEARD, true);
     }
 
-    /// Of the last how many heartbeats how many were lost.
-    pub(crate) fn losses(&self) -> (u8, u8) {
-        (self.window.count_zeros() as u8, self.seq.number().clamp(1, 32) as u8)
+    /// Of the last how many heartbeats how many were lost: (lost, out of).
+    pub(crate) const fn losses(&self) -> (u8, u8) {
+        let known = u32::BITS - 1 - self.window.leading_zeros();
+        let arrived = self.window.count_ones() - 1;
+        ((known - arrived) as u8, known as u8)
     }
 }
+
+/// A window in which nothing is known yet.
+const MARK: u32 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -202,13 +221,32 @@ mod tests {
     }
 
     #[test]
-    fn the_window_counts_what_never_came() {
+    fn the_window_counts_what_never_came_as_far_as_it_is_known() {
         let mut node = heard(1, 1);
-        node.note_gap(1);
-        node.note_gap(4);
-        assert_eq!(node.losses().0, 3);
-        node.note_gap(1_000);
-        assert_eq!(node.losses().0, 31);
+        let mut take = |gap| {
+            let newer = Newer { incarnation: Incarnation::new(1), seq: Seq::new(1), gap };
+            node.take(newer, Instant::from_nanos(100));
+            node.losses()
+        };
+        assert_eq!(take(None), (0, 1));
+        assert_eq!(take(Some(1)), (0, 2));
+        assert_eq!(take(Some(4)), (3, 6));
+        for heard in 7..=31 {
+            assert_eq!(take(Some(1)), (3, heard));
+        }
+        assert_eq!(take(Some(1)), (3, 31));
+        for gap in [31, 32, 1_000, u64::MAX] {
+            assert_eq!(take(Some(gap)), (30, 31), "{gap}");
+        }
+        assert_eq!(take(None), (0, 1), "a new life has lost nothing");
+    }
+
+    #[test]
+    fn arrivals_do_not_run_back() {
+        let mut node = heard(1, 1);
+        let newer = Newer { incarnation: Incarnation::new(1), seq: Seq::new(2), gap: Some(1) };
+        node.take(newer, Instant::from_nanos(50));
+        assert_eq!((node.arrival, node.seq), (Instant::from_nanos(100), Seq::new(2)));
     }
 
     #[test]

@@ -40,6 +40,13 @@ fn numbered(name: &str, incarnation: u64, seq: u64) -> Message<'_> {
     }
 }
 
+/// A group "edge" that lists one node.
+fn listing(name: &str) -> Config {
+    let settings = Settings::default();
+    let rule = Rule { name: "edge".into(), settings, matches: vec![], nodes: vec![name.into()] };
+    Config::new(Plan { groups: vec![rule], ..Plan::default() }).expect("a sound plan")
+}
+
 fn liveness(monitor: &Monitor, name: &str) -> Option<Liveness> {
     monitor.find(&NodeId::of(name)).and_then(|ix| monitor.node(ix)).map(|node| node.liveness)
 }
@@ -183,6 +190,77 @@ fn a_listed_node_that_never_comes_is_failed_after_its_grace() {
 }
 
 #[test]
+fn a_listed_node_that_comes_after_it_was_failed_comes_for_the_first_time() {
+    for line in ["hb edge-1 inc=5 seq=1 interval=1s", "hb edge-1"] {
+        let (mut monitor, mut log) = (Monitor::new(listing("edge-1"), start()), Log::default());
+        turn_until(&mut monitor, start() + secs(61), &mut log);
+        text(&mut monitor, start() + secs(62), line, &mut log);
+        let back = log.told.last().expect("it came");
+        assert_eq!((back.from, back.to, back.cause), (Failed, Alive, Cause::FirstHeartbeat), "{line}");
+    }
+}
+
+#[test]
+fn a_listed_node_that_is_forgotten_is_expected_anew() {
+    let (mut monitor, mut log) = (Monitor::new(listing("edge-1"), start()), Log::default());
+    text(&mut monitor, start(), "hb edge-1 interval=1s", &mut log);
+    monitor.forget(monitor.find(&NodeId::of("edge-1")).expect("known"), start() + secs(1));
+    assert_eq!(liveness(&monitor, "edge-1"), Some(Unseen));
+    text(&mut monitor, start() + secs(2), "hb edge-1", &mut log);
+    let node = monitor.node(monitor.find(&NodeId::of("edge-1")).expect("known")).expect("known");
+    assert_eq!(node.group.name(), "edge");
+}
+
+#[test]
+fn a_newer_heartbeat_with_an_earlier_arrival_does_not_shorten_the_wait() {
+    let (mut monitor, mut log) = (monitor(), Log::default());
+    let at = start() + secs(10);
+    text(&mut monitor, at, "hb a inc=1 seq=1 interval=1s", &mut log);
+    let due = |monitor: &Monitor| monitor.node(monitor.find(&NodeId::of("a")).expect("known")).expect("known").due;
+    let before = due(&monitor);
+    let early = Datagram { bytes: b"hb a inc=1 seq=2 interval=1s", arrival: at - secs(2), truncated: false };
+    monitor.turn(at, &[early], Backlog::Drained, &mut log);
+    assert!(due(&monitor) >= before);
+}
+
+#[test]
+fn what_a_former_life_declared_binds_the_new_one_to_nothing() {
+    let (mut monitor, mut log) = (monitor(), Log::default());
+    text(&mut monitor, start(), "hb a inc=1 seq=1 interval=1s", &mut log);
+    text(&mut monitor, start() + secs(1), "bye a", &mut log);
+    for beat in 0..100 {
+        let at = start() + secs(10 + 30 * beat);
+        turn_until(&mut monitor, at, &mut log);
+        text(&mut monitor, at, &format!("hb a inc=2 seq={}", beat + 1), &mut log);
+    }
+    assert_eq!(log.told.iter().filter(|told| told.to == Failed).count(), 0);
+}
+
+#[test]
+fn losses_look_back_no_further_than_the_node_was_heard() {
+    let (mut monitor, mut log) = (monitor(), Log::default());
+    let losses = |monitor: &Monitor| {
+        let node = monitor.node(monitor.find(&NodeId::of("a")).expect("known")).expect("known");
+        (node.evidence.lost, node.evidence.window)
+    };
+    text(&mut monitor, start(), "hb a inc=1 seq=1000000 interval=1s", &mut log);
+    assert_eq!(losses(&monitor), (0, 1));
+    text(&mut monitor, start() + secs(3), "hb a inc=1 seq=1000003", &mut log);
+    assert_eq!(losses(&monitor), (2, 4));
+}
+
+#[test]
+fn silence_is_judged_as_of_when_everything_was_seen_and_dated_when_it_was_decided() {
+    let (mut monitor, mut log) = (monitor(), Log::default());
+    text(&mut monitor, start(), "hb a interval=1s", &mut log);
+    let (seen, now) = (start() + ms(3_249), start() + ms(9_000));
+    monitor.turn(now, &[], Backlog::SeenUntil(seen), &mut log);
+    assert_eq!(liveness(&monitor, "a"), Some(Alive), "a heartbeat may still lie unread");
+    monitor.turn(now, &[], Backlog::SeenUntil(seen + ms(1)), &mut log);
+    assert_eq!(log.told.last(), Some(&Told::new(now, "a", Alive, Suspect, Cause::Silence)));
+}
+
+#[test]
 fn a_node_belongs_to_the_first_group_that_fits_it() {
     let rule = |name: &str, wanted: Match| Rule {
         name: name.into(),
@@ -274,7 +352,7 @@ fn a_forgotten_nodes_place_has_nothing_of_its_former_owner() {
     text(&mut monitor, start(), "hb short interval=100ms load=0.9 version=1", &mut log);
     let ix = monitor.find(&NodeId::of("short")).expect("known");
     let former = monitor.node(ix).expect("known").generation;
-    monitor.forget(ix);
+    monitor.forget(ix, start());
     assert_eq!((monitor.len(), monitor.node(ix).is_none()), (0, true));
     text(&mut monitor, start(), "hb long interval=1h", &mut log);
     let node = monitor.node(ix).expect("the place is used again");

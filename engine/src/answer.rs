@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_forgotten_node_leaves_no_row() {
         let mut monitor = monitor(["hb a".into(), "hb b".into()]);
-        monitor.forget(monitor.find(&NodeId::of("a")).unwrap());
+        monitor.forget(monitor.find(&NodeId::of("a")).unwrap(), Instant::ORIGIN);
         assert_eq!(names(&slice(&monitor, 0, 10, &Filter::default())), ["b"]);
         assert_eq!(counts(&monitor), Counts { alive: 1, ..Counts::default() });
     }

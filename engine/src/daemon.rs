@@ -14,7 +14,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, anyhow, bail};
@@ -27,12 +27,14 @@ use crate::clock::Clock;
 use crate::config::Setup;
 use crate::http::{self, Control, Server};
 use crate::query::ShardHandle;
-use crate::shard::{self, Horizon, Outlet, Parts, Peer, WAKER};
+use crate::shard::{self, Horizon, Outlet, Parts, Peer, RESERVE, WAKER};
 use crate::store::{Journal, JournalWriter, Record};
 use crate::udp::{self, Options, Socket};
 
-/// Events that may wait for the journal.
-const EVENTS_QUEUE: usize = 65_536;
+/// Events of each shard that may wait for the journal.
+const EVENTS_QUEUE: usize = 32_768;
+
+const _: () = assert!(EVENTS_QUEUE > 4 * RESERVE, "verdicts have most of the queue of events");
 
 /// Messages that may wait for a shard that owns their nodes.
 const INBOX: usize = 65_536;
@@ -62,6 +64,8 @@ pub struct Daemon {
 pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
     let shards = shard_count(setup.listen.shards)?;
     let configs = share_out(&setup.plan, shards)?;
+    let clock = Clock::start();
+    let unbound = clock.read();
     let options = Options { receive_buffer: setup.listen.receive_buffer, ..Options::default() };
     let groups = setup.listen.udp.iter().map(|address| udp::bind_group(*address, shards, &options));
     let groups: Vec<Vec<Socket>> = groups.collect::<Result<_, _>>()?;
@@ -69,9 +73,8 @@ pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
     let receive_buffer = groups.iter().flatten().map(Socket::receive_buffer).min().unwrap_or(0);
     let listener = setup.listen.http.map(listen_http).transpose()?;
 
-    let clock = Clock::start();
     let (journal, writer) = Journal::new(setup.events.keep);
-    let (events, events_out) = bounded(EVENTS_QUEUE);
+    let (events, events_out) = bounded(EVENTS_QUEUE * (shards + 1));
     let stop = Arc::new(AtomicBool::new(false));
     let polls: Vec<Poll> = (0..shards).map(|_| Poll::new()).collect::<Result<_, _>>()?;
     let wakers = polls.iter().map(|poll| Waker::new(poll.registry(), WAKER).map(Arc::new));
@@ -86,6 +89,7 @@ pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
     let control = Control { shards: handles.collect(), journal, clock, started: clock.now() };
 
     // From here on threads run; what can fail for reasons outside has been done.
+    let lost = Arc::new(AtomicU64::new(0));
     let mut sockets_of = transpose(groups, shards);
     let mut running = Vec::with_capacity(shards);
     let ends = polls.into_iter().zip(inboxes_out).zip(queries_out).zip(configs);
@@ -96,19 +100,27 @@ pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
             monitor: Monitor::new(config, clock.now()),
             sockets: sockets_of.remove(0),
             poll,
-            outlet: Outlet::new(index, share, events.clone(), Arc::clone(&peers), clock.read()),
+            outlet: Outlet::new(index, share, events.clone(), Arc::clone(&peers), Arc::clone(&lost), unbound),
             inbox,
             queries,
             horizon: Arc::clone(&horizon),
             clock,
+            unbound,
             stop: Arc::clone(&stop),
         };
         running.push(spawn(&format!("systole-shard-{index}"), move || shard::run(parts))?);
     }
     drop(events);
     let journal = spawn("systole-journal", move || keep(&events_out, writer))?;
-    let http = listener.map(|listener| http::start(listener, control)).transpose()?;
-    Ok(Daemon { udp, receive_buffer, shards: running, wakers, stop, journal, http })
+    let mut daemon = Daemon { udp, receive_buffer, shards: running, wakers, stop, journal, http: None };
+    match listener.map(|listener| http::start(listener, control)).transpose() {
+        Ok(server) => daemon.http = server,
+        Err(error) => {
+            daemon.stop()?;
+            return Err(error).context("the system won't start the HTTP interface");
+        }
+    }
+    Ok(daemon)
 }
 
 impl Daemon {
@@ -146,7 +158,10 @@ impl Daemon {
             server.stop();
         }
         self.stop.store(true, Ordering::Relaxed);
-        self.wakers.iter().try_for_each(|waker| waker.wake())?;
+        for waker in &self.wakers {
+            // One that can't be woken has ended already; joining it tells why.
+            let _ = waker.wake();
+        }
         for (index, shard) in self.shards.into_iter().enumerate() {
             let ended = shard.join().map_err(|_| anyhow!("shard {index} panicked; that is a bug, please report it"))?;
             ended.with_context(|| format!("shard {index} can't wait for its sockets"))?;
@@ -175,14 +190,21 @@ fn share_out(plan: &Plan, shards: usize) -> anyhow::Result<Vec<Config>> {
     let shares = (0..count).filter_map(|index| Share::new(index, count));
     let configs = shares.map(|share| {
         let mut plan = Plan { share, hash_key: (low, high), ..plan.clone() };
-        let fair = plan.limits.max_nodes.div_ceil(count);
-        plan.limits.max_nodes = fair.max(u32::try_from(listed).unwrap_or(u32::MAX).min(plan.limits.max_nodes));
+        let listed = u32::try_from(listed).unwrap_or(u32::MAX);
+        plan.limits.max_nodes = share_max(plan.limits.max_nodes, count).max(listed.min(plan.limits.max_nodes));
         Config::new(plan)
     });
     configs.collect::<Result<_, _>>().map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow!("the configuration contradicts itself: {}", faults.join("; "))
     })
+}
+
+/// How many of at most `max` nodes one of `count` shards may have to hold. A hash doesn't deal them
+/// out evenly: beyond six standard deviations above the mean lies one shard in a thousand million.
+fn share_max(max: u32, count: u32) -> u32 {
+    let mean = max.div_ceil(count);
+    if count == 1 { max } else { mean.saturating_add(6 * mean.isqrt() + 16).min(max) }
 }
 
 fn listen_http(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -214,4 +236,23 @@ fn keep(events: &Receiver<Record>, mut writer: JournalWriter) {
 fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<JoinHandle<T>> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
     thread.with_context(|| format!("the system won't start the thread {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_fleet_has_a_place_in_every_shard() {
+        for (max, count) in [(1_000, 8), (1_000_000, 2), (50, 7), (1, 64), (u32::MAX, 3)] {
+            let share = Share::new(0, count).expect("a share");
+            let mut held = vec![0; count as usize];
+            for node in 0..max.min(100_000) {
+                held[share.owner(systole_core::NodeId::of(&format!("node-{node}"))) as usize] += 1;
+            }
+            let most = held.into_iter().max().unwrap_or(0);
+            assert!(most <= share_max(max, count), "{most} of {max} on one of {count}");
+            assert!(share_max(max, count) <= max);
+        }
+    }
 }

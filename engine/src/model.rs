@@ -226,7 +226,7 @@ pub struct EventPage {
 /// One change of belief.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
-    /// Its number; they grow by one.
+    /// Its number; they grow by one, and a gap is as many events that were lost.
     pub seq: u64,
     /// When it was decided.
     pub at: String,
@@ -270,7 +270,7 @@ pub struct Evidence {
     pub window: u8,
     /// How long after the due instant the monitor decided.
     pub monitor_lag_ms: f64,
-    /// Datagrams that the kernel had dropped on this shard since it started.
+    /// Heartbeats of whomever that the monitor had lost since its start: dropped by the kernel, or between its threads.
     pub datagrams_dropped: u64,
 }
 

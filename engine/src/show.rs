@@ -386,7 +386,7 @@ mod tests {
     };
 
     fn record(from: Liveness, to: Liveness, cause: Cause, at: u64, proof: Proof) -> Record {
-        Record { seq: 1, at, node: "web-1".into(), group: "edge".into(), from, to, cause, proof }
+        Record { seq: 1, skipped: 0, at, node: "web-1".into(), group: "edge".into(), from, to, cause, proof }
     }
 
     #[test]

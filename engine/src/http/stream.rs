@@ -190,7 +190,7 @@ mod tests {
             dropped: 0,
         };
         let (from, to, cause) = (Liveness::Unseen, Liveness::Alive, Cause::FirstHeartbeat);
-        Record { seq: 0, at: 0, node: "a".into(), group: "g".into(), from, to, cause, proof }
+        Record { seq: 0, skipped: 0, at: 0, node: "a".into(), group: "g".into(), from, to, cause, proof }
     }
 
     fn reader(keep: usize, since: u64) -> (Reader, JournalWriter, watch::Sender<bool>) {

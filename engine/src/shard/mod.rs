@@ -4,13 +4,14 @@
 //!   sockets ──recvmmsg──► Monitor::turn(More) ─┐
 //!   inbox   ──messages──► Monitor::turn(More) ─┤ until everything has been seen
 //!                                              ▼
-//!                         Monitor::turn(Drained, horizon) ──► events, handed-over messages
+//!                         Monitor::turn(SeenUntil(horizon)) ──► events, handed-over messages
 //!   queries ◄──answers──  between two rounds
 //! ```
 //!
 //! A round receives at most [`ROUND`] batches before it looks at anything else, so that a flood
-//! can't keep deadlines and questions waiting for ever. Nobody is declared silent beyond the
-//! horizon: the instant up to which every shard has emptied its sockets.
+//! can't keep questions waiting. It does keep verdicts waiting: nobody is declared silent beyond the
+//! horizon, the instant up to which every shard has emptied its sockets. While a socket never
+//! empties nobody is accused, and the report says how far behind we are.
 
 mod horizon;
 mod outlet;
@@ -27,10 +28,11 @@ use systole_core::counters::Counters;
 use systole_core::{Backlog, Datagram, Instant, Monitor, Span};
 
 pub use horizon::Horizon;
+pub(crate) use outlet::RESERVE;
 pub use outlet::{Handed, Outlet, Peer};
 
 use crate::answer;
-use crate::clock::{Arrivals, Clock};
+use crate::clock::{Arrivals, Clock, Reading};
 use crate::query::{Query, Report};
 use crate::rate::Rate;
 use crate::udp::{BATCH, Receiver, Socket};
@@ -69,6 +71,8 @@ pub struct Parts {
     pub horizon: Arc<Horizon>,
     /// The engine's time.
     pub clock: Clock,
+    /// The clocks before the sockets were bound.
+    pub unbound: Reading,
     /// Set to end the shard.
     pub stop: Arc<AtomicBool>,
 }
@@ -105,7 +109,7 @@ pub fn run(mut parts: Parts) -> io::Result<()> {
     for (index, socket) in parts.sockets.iter_mut().enumerate() {
         parts.poll.registry().register(socket, Token(index), Interest::READABLE)?;
     }
-    let reading = parts.clock.read();
+    let reading = parts.unbound;
     let arrivals = vec![Arrivals::new(reading); parts.sockets.len()];
     let mut shard = Shard {
         arrivals,
@@ -158,8 +162,13 @@ impl Shard {
             Look::Empty | Look::More => return Some(now),
             Look::Failed => return Some(now + RETRY),
         }
-        self.parts.outlet.reading = self.parts.clock.read();
-        let wake = self.parts.monitor.turn(horizon, &[], Backlog::Drained, &mut self.parts.outlet)?;
+        let reading = self.parts.clock.read();
+        self.parts.outlet.reading = reading;
+        let backlog = Backlog::SeenUntil(horizon);
+        let wake = self.parts.monitor.turn(reading.now, &[], backlog, &mut self.parts.outlet)?;
+        if wake <= horizon && self.parts.outlet.is_full() {
+            return Some(now + RETRY);
+        }
         if wake > horizon && wake <= now && self.parts.horizon.wake_behind(self.parts.shard, wake) {
             return Some(now + RETRY);
         }
@@ -181,7 +190,7 @@ impl Shard {
                 };
                 let reading = self.parts.clock.read();
                 let mut stamps = arrivals.batch(reading, received.drained());
-                self.parts.outlet.dropped += received.dropped;
+                self.parts.outlet.note_dropped(received.dropped);
                 self.parts.outlet.reading = reading;
                 self.datagrams += received.len() as u64;
                 let mut batch = [Datagram { bytes: &[], arrival: reading.now, truncated: false }; BATCH];
@@ -223,13 +232,17 @@ impl Shard {
     }
 
     fn answer(&mut self) {
-        for _ in 0..ANSWERS {
+        let mut answered = 0;
+        while answered < ANSWERS {
             let Ok(query) = self.parts.queries.try_recv() else { return };
+            answered += 1;
             let monitor = &self.parts.monitor;
             // Whoever asked may have gone: then the answer is for nobody.
             match query {
                 Query::Report(reply) => drop(reply.send(self.report())),
                 Query::Groups(name, reply) => {
+                    // With many groups this is the dearest question: one a round.
+                    answered = ANSWERS;
                     let wanted = monitor
                         .groups()
                         .iter()
@@ -260,7 +273,7 @@ impl Shard {
             counters: *self.parts.monitor.counters(),
             heartbeats_per_second: self.rate.per_second(now),
             datagrams: self.datagrams,
-            dropped: outlet.dropped,
+            dropped: outlet.dropped(),
             receive_buffer: self.parts.sockets.iter().map(Socket::receive_buffer).min().unwrap_or(0),
             handed_over: outlet.handed_over,
             handover_dropped: outlet.handover_dropped,

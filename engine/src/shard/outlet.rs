@@ -3,6 +3,7 @@
 //! is counted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::Sender;
 use systole_core::event::{Sink, Transition};
@@ -13,7 +14,8 @@ use crate::clock::Reading;
 use crate::store::Record;
 
 /// Places in the queue of events that verdicts leave to nodes which come back: those can't wait.
-const RESERVE: usize = 4_096;
+/// Each shard leaves as many for every other one, whose verdicts of the moment it can't see.
+pub(crate) const RESERVE: usize = 4_096;
 
 /// A message on its way to the shard that owns its node.
 #[derive(Debug)]
@@ -36,8 +38,6 @@ pub struct Peer {
 pub struct Outlet {
     /// The clocks at the batch that is being judged.
     pub reading: Reading,
-    /// Datagrams that the kernel dropped on this shard's sockets.
-    pub dropped: u64,
     /// Messages handed to their owners.
     pub handed_over: u64,
     /// Messages that their owner's queue had no place for.
@@ -47,6 +47,12 @@ pub struct Outlet {
     shard: usize,
     share: Share,
     events: Sender<Record>,
+    /// Events lost since the last one that was kept: their numbers stay empty.
+    skipped: u64,
+    /// Datagrams that the kernel dropped on this shard's sockets.
+    dropped: u64,
+    /// What all shards together lost of what arrived. Any of it may have been any node's heartbeat.
+    lost: Arc<AtomicU64>,
     peers: Arc<[Peer]>,
     /// Peers that were handed something since they were last woken, by bit.
     to_wake: u64,
@@ -61,11 +67,21 @@ impl Handed {
 }
 
 impl Outlet {
-    /// For shard number `shard`, whose nodes are `share`, among `peers` (itself included).
-    pub fn new(shard: u32, share: Share, events: Sender<Record>, peers: Arc<[Peer]>, reading: Reading) -> Self {
+    /// For shard number `shard`, whose nodes are `share`, among `peers` (itself included). `lost` is
+    /// one count for all of them.
+    pub fn new(
+        shard: u32,
+        share: Share,
+        events: Sender<Record>,
+        peers: Arc<[Peer]>,
+        lost: Arc<AtomicU64>,
+        reading: Reading,
+    ) -> Self {
         Self {
             reading,
+            skipped: 0,
             dropped: 0,
+            lost,
             handed_over: 0,
             handover_dropped: 0,
             events_dropped: 0,
@@ -81,6 +97,24 @@ impl Outlet {
     /// What is known of the rhythm in the group with this index.
     pub fn profile(&self, group: usize) -> Option<&Profile> {
         self.profiles.get(group).and_then(Option::as_deref)
+    }
+
+    /// Datagrams that the kernel dropped on this shard's sockets.
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Counts datagrams that the kernel dropped on this shard's sockets.
+    pub fn note_dropped(&mut self, datagrams: u64) {
+        if datagrams > 0 {
+            self.dropped += datagrams;
+            self.lost.fetch_add(datagrams, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether verdicts have to wait for the journal.
+    pub fn is_full(&self) -> bool {
+        self.room() == 0
     }
 
     /// Wakes everyone who was handed something.
@@ -101,8 +135,15 @@ impl Outlet {
 
 impl Sink for Outlet {
     fn transition(&mut self, transition: &Transition<'_>) {
-        let record = Record::new(transition, self.reading, self.dropped);
-        self.events_dropped += u64::from(self.events.try_send(record).is_err());
+        let lost = self.lost.load(Ordering::Relaxed);
+        let record = Record { skipped: self.skipped, ..Record::new(transition, self.reading, lost) };
+        match self.events.try_send(record) {
+            Ok(()) => self.skipped = 0,
+            Err(_) => {
+                self.skipped += 1;
+                self.events_dropped += 1;
+            }
+        }
     }
 
     fn foreign(&mut self, node: NodeId, message: &[u8], arrival: Instant) {
@@ -113,7 +154,10 @@ impl Sink for Outlet {
                 self.handed_over += 1;
                 self.to_wake |= 1 << owner;
             }
-            Err(_) => self.handover_dropped += 1,
+            Err(_) => {
+                self.handover_dropped += 1;
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -127,6 +171,6 @@ impl Sink for Outlet {
 
     fn room(&self) -> usize {
         let free = self.events.capacity().map_or(usize::MAX, |all| all - self.events.len().min(all));
-        free.saturating_sub(RESERVE)
+        free.saturating_sub(RESERVE * (self.peers.len() + 1)) / self.peers.len()
     }
 }

@@ -1,4 +1,5 @@
-//! The latest events in memory, numbered without a gap.
+//! The latest events in memory, numbered one by one. A gap in the numbers is as many events that
+//! couldn't be kept.
 //!
 //! One writer appends, any number of readers copy pages out under a lock that is held for
 //! microseconds; a watch tells them when there is more. When the memory is full the oldest go,
@@ -66,11 +67,12 @@ impl Journal {
     pub fn page(&self, since: u64, most: usize, wanted: impl Fn(&Record) -> bool) -> Page {
         const LOOK: usize = 16_384;
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = kept.last + 1 - kept.records.len() as u64;
-        let first = since.saturating_add(1).max(oldest);
-        let missed = first - since.saturating_add(1).min(first);
-        let mut page = Page { records: Vec::new(), next: since.clamp(oldest - 1, kept.last), missed };
-        for record in kept.records.range(((first - oldest) as usize).min(kept.records.len())..).take(LOOK) {
+        // The number before the oldest that is kept: what comes after it is all here.
+        let before = kept.records.front().map_or(kept.last, |oldest| oldest.seq - 1);
+        let start = kept.records.partition_point(|record| record.seq <= since);
+        let missed = before.saturating_sub(since);
+        let mut page = Page { records: Vec::new(), next: since.clamp(before, kept.last), missed };
+        for record in kept.records.range(start..).take(LOOK) {
             if page.records.len() == most {
                 break;
             }
@@ -89,7 +91,7 @@ impl JournalWriter {
         let last = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             for record in records {
-                kept.last += 1;
+                kept.last += record.skipped + 1;
                 let seq = kept.last;
                 if kept.records.len() == kept.most {
                     kept.records.pop_front();
@@ -112,6 +114,7 @@ mod tests {
     fn record(node: &str) -> Record {
         Record {
             seq: 0,
+            skipped: 0,
             at: 0,
             node: node.into(),
             group: "g".into(),
@@ -167,6 +170,15 @@ mod tests {
         let page = journal.page(99, 10, |_| true);
         assert_eq!((seqs(&page), page.next, page.missed), (vec![], 2, 0));
         assert_eq!(journal.page(u64::MAX, 10, |_| true).records, vec![]);
+    }
+
+    #[test]
+    fn lost_events_leave_their_numbers_empty() {
+        let (journal, mut writer) = Journal::new(100);
+        writer.append([record("a"), Record { skipped: 3, ..record("b") }, record("c")].into_iter());
+        let page = journal.page(1, 10, |_| true);
+        assert_eq!((seqs(&page), page.next, page.missed), (vec![5, 6], 6, 0));
+        assert_eq!(seqs(&journal.page(3, 10, |_| true)), [5, 6]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::clock::Reading;
 pub struct Record {
     /// Its number, from 1 on; 0 until it was given one.
     pub seq: u64,
+    /// How many events were lost before this one: as many numbers stay empty.
+    pub skipped: u64,
     /// When it was decided, in milliseconds since 1970.
     pub at: u64,
     /// Whom it is about.
@@ -51,7 +53,7 @@ pub struct Proof {
     pub window: u8,
     /// How long after the due instant the monitor decided, in microseconds.
     pub lag_us: u64,
-    /// Datagrams that the kernel had dropped on the shard since it started.
+    /// Heartbeats of whomever that we had lost since the start: dropped by the kernel, or on the way to their shard.
     pub dropped: u64,
 }
 
@@ -66,6 +68,7 @@ impl Record {
         let unix = |instant: Instant| reading.unix_millis(instant);
         Self {
             seq: 0,
+            skipped: 0,
             at: unix(transition.at),
             node: transition.called.to_string().into_boxed_str(),
             group: transition.group_name.into(),
