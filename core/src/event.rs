@@ -52,6 +52,8 @@ pub struct Evidence {
     pub interval: Span,
     /// Whether the node itself declared the interval; otherwise it is learned, or the default.
     pub interval_declared: bool,
+    /// Whether the node had announced a silence that the deadline allows for.
+    pub planned: bool,
     /// The detector's name.
     pub detector: &'static str,
     /// The life of the node that this is about.

@@ -259,7 +259,8 @@ impl Monitor {
         // Whether this begins a life, and whether the time since the last heartbeat says anything
         // about the node's rhythm.
         let anew = newer.gap.is_none() || node.liveness == Liveness::Left;
-        let steady = newer.gap.filter(|_| !anew && !node.flags.has(Flags::PLANNED));
+        let outage = node.liveness == Liveness::Failed || node.flags.has(Flags::PLANNED);
+        let steady = newer.gap.filter(|_| !anew && !outage);
         if anew && node.flags.has(Flags::DECLARED) {
             // What a former life declared binds it alone.
             node.flags.set(Flags::DECLARED, false);
@@ -401,6 +402,7 @@ impl Monitor {
             confirm: self.confirm(node),
             interval: node.interval(),
             interval_declared: node.flags.has(Flags::DECLARED),
+            planned: node.flags.has(Flags::PLANNED),
             detector: self.groups.get(node.group).settings().detector.name(),
             incarnation: node.incarnation,
             seq: node.seq,
@@ -450,7 +452,8 @@ impl Monitor {
             && self.table.detail(ix).declared.is_none_or(|ix| self.groups.get(ix).name() != group)
         {
             let declared = self.declared_group(message.group);
-            regroup |= declared != self.table.detail(ix).declared;
+            // One that can't be told apart may still be matched by a pattern.
+            regroup |= declared.is_none() || declared != self.table.detail(ix).declared;
             self.table.detail_mut(ix).declared = declared;
         }
         if Payload::concerns(message) {
@@ -458,14 +461,15 @@ impl Monitor {
             regroup |= payload.take(message) == Change::Labels;
         }
         if regroup && !flags.has(Flags::LISTED) {
-            self.regroup(ix);
+            self.regroup(ix, message.group);
         }
     }
 
-    /// Puts a node where it belongs by what it has told by now.
-    fn regroup(&mut self, ix: NodeIx) {
+    /// Puts a node where it belongs by what it has told by now, and by the group that it declares just now.
+    fn regroup(&mut self, ix: NodeIx, declaring: Option<&str>) {
         let detail = self.table.detail(ix);
-        let group = self.choose_group(detail.name.text(), detail.declared, |name, pattern| {
+        let declared = declaring.or_else(|| detail.declared.map(|ix| self.groups.get(ix).name()));
+        let group = self.choose_group(detail.name.text(), declared, |name, pattern| {
             let mut labels = detail.payload.iter().flat_map(|payload| payload.labels());
             labels.any(|(key, text)| key == name && pattern.fits(text))
         });
@@ -488,15 +492,14 @@ impl Monitor {
     fn choose_group(
         &self,
         name: Option<&str>,
-        declared: Option<GroupIx>,
+        declared: Option<&str>,
         labelled: impl Fn(&str, &Pattern) -> bool,
     ) -> GroupIx {
-        let declared_name = declared.map(|ix| self.groups.get(ix).name());
         let fits = self.config.plan().groups.iter().find(|rule| {
-            declared_name == Some(&*rule.name)
-                || rule.matches.iter().any(|wanted| wanted.fits(name, declared_name, &labelled))
+            declared == Some(&*rule.name) || rule.matches.iter().any(|wanted| wanted.fits(name, declared, &labelled))
         });
-        fits.and_then(|rule| self.groups.find(&rule.name)).or(declared).unwrap_or(GroupIx::FIRST)
+        let chosen = fits.map(|rule| &*rule.name).or(declared);
+        chosen.and_then(|name| self.groups.find(name)).unwrap_or(GroupIx::FIRST)
     }
 
     /// The index of the group that a node declares; nothing if it declares none, or one too many.

@@ -169,7 +169,8 @@ impl Node {
         };
         self.incarnation = newer.incarnation;
         self.seq = newer.seq;
-        self.arrival = self.arrival.max(arrival);
+        // Until something was heard this was when the node was listed, or first looked up.
+        self.arrival = if self.flags.has(Flags::HEARD) { self.arrival.max(arrival) } else { arrival };
         self.flags.set(Flags::HEARD, true);
     }
 

@@ -117,7 +117,7 @@ impl Twin {
             Kind::Heartbeat => {
                 let steady = sent.incarnation == known.incarnation
                     && interval == known.interval
-                    && known.liveness != Liveness::Left;
+                    && !matches!(known.liveness, Liveness::Left | Liveness::Failed);
                 if steady {
                     let beat = Beat { elapsed: arrival.since(known.arrival), gap: sent.seq - known.seq, interval };
                     detector.heartbeat(&mut known.memory, beat);

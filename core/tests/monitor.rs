@@ -237,6 +237,15 @@ fn what_a_former_life_declared_binds_the_new_one_to_nothing() {
 }
 
 #[test]
+fn the_first_heartbeat_arrived_when_it_arrived_and_not_when_it_was_read() {
+    let (mut monitor, mut log) = (monitor(), Log::default());
+    let first = Datagram { bytes: b"hb a interval=1s", arrival: start(), truncated: false };
+    monitor.turn(start() + secs(2), &[first], Backlog::Drained, &mut log);
+    turn_until(&mut monitor, start() + ms(3_250), &mut log);
+    assert_eq!(liveness(&monitor, "a"), Some(Suspect));
+}
+
+#[test]
 fn losses_look_back_no_further_than_the_node_was_heard() {
     let (mut monitor, mut log) = (monitor(), Log::default());
     let losses = |monitor: &Monitor| {
@@ -344,6 +353,46 @@ fn groups_beyond_the_maximum_fall_into_the_default_group() {
     assert_eq!(monitor.groups().len(), 3);
     assert_eq!(monitor.groups()[0].len(), 3);
     assert_eq!(monitor.counters().groups_refused, 3);
+}
+
+#[test]
+fn a_full_list_of_groups_hides_no_configured_one() {
+    let rule = Rule {
+        name: "web".into(),
+        settings: Settings::default(),
+        matches: vec![Match { group: Some(Pattern::new("web-*")), ..Match::default() }],
+        nodes: vec![],
+    };
+    let limits = Limits { max_groups: 2, ..Limits::default() };
+    let config = Config::new(Plan { groups: vec![rule], limits, ..Plan::default() }).expect("a sound plan");
+    let (mut monitor, mut log) = (Monitor::new(config, start()), Log::default());
+    for line in ["hb a group=invented", "hb b group=web-7", "hb c", "hb c group=web-8"] {
+        text(&mut monitor, start(), line, &mut log);
+    }
+    for (node, group) in [("a", "default"), ("b", "web"), ("c", "web")] {
+        let view = monitor.node(monitor.find(&NodeId::of(node)).expect("known")).expect("known");
+        assert_eq!(view.group.name(), group, "{node}");
+    }
+}
+
+#[test]
+fn an_outage_says_nothing_about_the_rhythm() {
+    #[derive(Default)]
+    struct Lateness(Vec<Span>);
+    impl systole_core::event::Sink for Lateness {
+        fn transition(&mut self, _: &systole_core::event::Transition<'_>) {}
+        fn heartbeat(&mut self, _: systole_core::GroupIx, late: Span, _: u64) {
+            self.0.push(late);
+        }
+    }
+    let (mut monitor, mut rhythm) = (monitor(), Lateness::default());
+    for second in [0, 1, 100, 101] {
+        let at = start() + secs(second);
+        turn_until(&mut monitor, at - ms(1), &mut Log::default());
+        let line = Datagram { bytes: b"hb a interval=1s", arrival: at, truncated: false };
+        monitor.turn(at, &[line], Backlog::Drained, &mut rhythm);
+    }
+    assert_eq!(rhythm.0, [Span::ZERO, Span::ZERO], "the 99 s that it was failed are no lateness");
 }
 
 #[test]
