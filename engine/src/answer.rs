@@ -21,6 +21,8 @@ pub struct Profile {
     heartbeats: u64,
     lost: u64,
     lateness: Histogram<u32>,
+    /// The latest, in microseconds: the histogram's own is the upper edge of a bucket.
+    late_max: u64,
 }
 
 /// How many heartbeats the lateness of a [`Profile`] speaks of at most.
@@ -81,6 +83,7 @@ pub fn group(group: &Group, profile: Option<&Profile>) -> GroupReport {
         heartbeats: profile.map_or(0, |profile| profile.heartbeats),
         lost: profile.map_or(0, |profile| profile.lost),
         lateness: profile.map(|profile| profile.lateness.clone()),
+        late_max: Span::from_nanos(profile.map_or(0, |profile| profile.late_max * 1_000)),
     }
 }
 
@@ -116,14 +119,16 @@ fn add_counts(counts: &mut Counts, group: &Group) {
 impl Profile {
     /// Nothing heard yet. Takes about 13 kB.
     pub fn new() -> Self {
-        Self { heartbeats: 0, lost: 0, lateness: new_histogram() }
+        Self { heartbeats: 0, lost: 0, lateness: new_histogram(), late_max: 0 }
     }
 
     /// Notes a heartbeat that came `late`, after `lost` others that never came.
     pub fn record(&mut self, late: Span, lost: u64) {
         self.heartbeats += 1;
         self.lost = self.lost.saturating_add(lost);
-        self.lateness.saturating_record(late.nanos() / 1_000);
+        let late = (late.nanos() / 1_000).min(LATE_MAX);
+        self.lateness.saturating_record(late);
+        self.late_max = self.late_max.max(late);
         if self.lateness.len() >= FADE_AT {
             self.fade();
         }
@@ -135,6 +140,8 @@ impl Profile {
         for bucket in self.lateness.iter_recorded() {
             faded.saturating_record_n(bucket.value_iterated_to(), bucket.count_at_value() / 2);
         }
+        // If the latest has faded away, the edge of the bucket that is the last now is smaller.
+        self.late_max = self.late_max.min(faded.max());
         self.lateness = faded;
     }
 }
@@ -244,6 +251,7 @@ mod tests {
         let lateness = report.lateness.unwrap();
         assert!((2_950..3_050).contains(&lateness.value_at_quantile(0.5)));
         assert!((3_500_000_000..3_700_000_000).contains(&lateness.max()), "beyond an hour counts as an hour");
+        assert_eq!(report.late_max, Span::from_secs(3_600));
         assert!(group(web, None).lateness.is_none());
     }
 
@@ -254,6 +262,7 @@ mod tests {
         profile.lateness.saturating_record_n(9_000, (FADE_AT / 2 - 1) as u32);
         profile.record(Span::from_millis(9), 0);
         assert_eq!(profile.lateness.len(), FADE_AT / 2);
+        assert_eq!(profile.late_max, 9_000);
         assert!((990..=1_010).contains(&profile.lateness.value_at_quantile(0.4)));
         assert!((8_900..=9_100).contains(&profile.lateness.value_at_quantile(0.6)));
     }

@@ -57,7 +57,7 @@ pub struct NodeQuery {
 /// Which events are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventQuery {
-    /// Only with a greater number.
+    /// Only with a greater number. One from another life of the monitor (greater than its latest) counts as 0.
     pub since: Option<u64>,
     /// How many at most. Streams have no such bound.
     pub limit: Option<u64>,

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use systole::cli::Cli;
+use systole::cli::{Cli, usage};
 
 fn main() -> ExitCode {
     Cli::parse().command.run().unwrap_or_else(|error| {
         // On one line, from the failed intention down to its cause.
         eprintln!("systole: {error:#}");
-        ExitCode::FAILURE
+        usage::exit_code(&error)
     })
 }

@@ -119,8 +119,9 @@ pub struct Group {
     pub nodes: Counts,
     /// How its nodes are judged.
     pub settings: GroupSettings,
-    /// Heartbeats in a known rhythm, since the start.
-    pub heartbeats_total: u64,
+    /// Heartbeats that came after another one of the same life in a known rhythm, since the start: those that
+    /// `loss` and `lateness_ms` speak of. The first of a life, for one, isn't among them.
+    pub heartbeats_in_rhythm_total: u64,
     /// Heartbeats that never came, by gaps in the sequence.
     pub lost_total: u64,
     /// The share of heartbeats that never came, 0 to 1.
@@ -142,9 +143,11 @@ pub struct GroupSettings {
     pub interval_ms: Option<u64>,
     /// How long a listed node has for its first heartbeat.
     pub grace_ms: u64,
-    /// The worst time from the last heartbeat to "failed" at the configured interval (otherwise at
-    /// one second); none where the detector promises none.
+    /// The worst time from the last heartbeat to "failed" of a node that beats every
+    /// `detection_bound_interval_ms`; none where the detector promises none.
     pub detection_bound_ms: Option<u64>,
+    /// The interval that the bound holds for: the configured one, otherwise a second.
+    pub detection_bound_interval_ms: u64,
 }
 
 /// Points of a distribution, in milliseconds.
@@ -215,7 +218,8 @@ pub struct Node {
 /// `GET /v1/events`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EventPage {
-    /// Events with a number greater than `since`, oldest first.
+    /// Events with a number greater than `since`, oldest first. If the latest event's number is smaller than
+    /// `since`, that is from another life of the monitor, and the page begins with the oldest event kept.
     pub events: Vec<Event>,
     /// Give it as `since` for what comes after these.
     pub next: u64,

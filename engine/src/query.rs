@@ -90,6 +90,8 @@ pub struct GroupReport {
     pub lost: u64,
     /// How late they came, in microseconds. None before the first.
     pub lateness: Option<Histogram<u32>>,
+    /// The latest of them; an hour at most.
+    pub late_max: Span,
 }
 
 /// Which nodes are wanted: those that pass everything that is given.

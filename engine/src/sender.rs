@@ -16,6 +16,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::time::Duration;
 
 use systole_core::wire::{DATAGRAM_MAX, Extras, Kind, Message, UnixMillis, emit_binary, emit_text};
 use systole_core::{Incarnation, NodeId, Reject, Seq, Span};
@@ -144,6 +145,11 @@ impl Sender {
         self.unsent
     }
 
+    /// Whether the machine at the other end says within `time` that nobody listens there: see [`refused`].
+    pub fn refused(&self, time: Duration) -> bool {
+        refused(&self.socket, time)
+    }
+
     fn say(&mut self, kind: Kind, load: Option<f32>, metrics: &[(&str, f64)], introduce: bool) -> Result<(), Reject> {
         let about = &self.about;
         let labels: Vec<(&str, &str)> = match introduce {
@@ -212,6 +218,13 @@ pub fn connect(addresses: &[SocketAddr]) -> Result<UdpSocket, ConnectError> {
     outcome
 }
 
+/// Whether the machine at the other end of a connected socket says within `time` that nobody listens there. Silence says
+/// nothing: a monitor never answers. Waits all of `time` then, and leaves the socket blocking.
+pub fn refused(socket: &UdpSocket, time: Duration) -> bool {
+    let waits = socket.set_nonblocking(false).and_then(|()| socket.set_read_timeout(Some(time)));
+    waits.and_then(|()| socket.recv(&mut [0])).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
 fn open(to: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match to {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -236,7 +249,6 @@ const INTRODUCE_EVERY: u64 = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use systole_core::wire::messages;
 
     fn monitor() -> (UdpSocket, String) {

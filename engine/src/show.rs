@@ -2,7 +2,7 @@
 //! JSON, and each belief as a sentence with its numbers.
 //!
 //! ```text
-//! failed at 12:03:07.412: last heartbeat 12:03:02.100, deadline 5.0 s later (chen, group edge, interval 1 s, ...); ...
+//! failed at 12:03:07.412: last heartbeat 12:03:02.100, deadline 5 s later (chen, group edge, interval 1 s, ...); ...
 //!        ^^ all times UTC; a time of another day than the first one's carries its date
 //! ```
 //!
@@ -153,7 +153,7 @@ pub fn event_reason(record: &Record) -> String {
         Cause::Silence => format!(
             "{to} at {at}: {}; failed after another {} of silence; {}; {}, {}",
             basis(proof, group, record.at, None),
-            Span::from_millis(proof.confirm_ms),
+            length(Span::from_millis(proof.confirm_ms)),
             losses(proof),
             lag(proof),
             dropped(proof),
@@ -180,14 +180,16 @@ const fn accuses(cause: Cause) -> bool {
     }
 }
 
-/// `last heartbeat 12:03:02.100, deadline 5.0 s later (chen, group edge, interval 1 s, confirm 300 ms)`
+/// `last heartbeat 12:03:02.100, deadline 5 s later (chen, group edge, interval 1 s, confirm 300 ms)`;
+/// of a node that has announced a silence, `(planned silence; chen, ...)`
 fn basis(proof: &Proof, group: &str, day: u64, confirm_ms: Option<u64>) -> String {
     let patience = proof.deadline.saturating_sub(proof.last_arrival.unwrap_or(proof.deadline));
-    let confirm = confirm_ms.map_or_else(String::new, |ms| format!(", confirm {}", Span::from_millis(ms)));
+    let confirm = confirm_ms.map_or_else(String::new, |ms| format!(", confirm {}", length(Span::from_millis(ms))));
+    let planned = if proof.planned { "planned silence; " } else { "" };
     format!(
-        "last heartbeat {}, deadline {} later ({}, group {group}, {}{confirm})",
+        "last heartbeat {}, deadline {} later ({planned}{}, group {group}, {}{confirm})",
         arrival(proof, day),
-        later(Span::from_millis(patience)),
+        length(Span::from_millis(patience)),
         proof.detector,
         interval(proof),
     )
@@ -206,7 +208,7 @@ fn life(proof: &Proof, group: &str) -> String {
 
 fn interval(proof: &Proof) -> String {
     let declared = if proof.interval_declared { "" } else { ", not declared" };
-    format!("interval {}{declared}", Span::from_millis(proof.interval_ms))
+    format!("interval {}{declared}", length(Span::from_millis(proof.interval_ms)))
 }
 
 /// Always "beats", also of one, so that one pattern finds it in every sentence.
@@ -215,7 +217,7 @@ fn losses(proof: &Proof) -> String {
 }
 
 fn lag(proof: &Proof) -> String {
-    format!("monitor lag {}", Span::from_nanos(proof.lag_us.saturating_mul(1_000)))
+    format!("monitor lag {}", length(Span::from_nanos(proof.lag_us.saturating_mul(1_000))))
 }
 
 fn dropped(proof: &Proof) -> String {
@@ -234,13 +236,24 @@ fn moment(at: u64, day: u64) -> String {
     if date == today { time.to_owned() } else { format!("{date} {time}") }
 }
 
-/// A span with at least a tenth to it, since a deadline is measured and not counted: `5.0 s`.
-fn later(span: Span) -> String {
-    const MINUTE: u64 = 60_000;
-    match span.millis() {
-        millis @ 1_000..MINUTE if millis.is_multiple_of(1_000) => format!("{}.0 s", millis / 1_000),
-        _ => span.to_string(),
+/// A span as everywhere, and from an hour on in parts, since nobody reads 604802.25 s: `7 d 2.25 s`.
+fn length(span: Span) -> String {
+    const PARTS: [(Span, &str); 3] =
+        [(Span::from_secs(86_400), "d"), (Span::from_secs(3_600), "h"), (Span::from_secs(60), "m")];
+    if span < Span::from_secs(3_600) {
+        return span.to_string();
     }
+    let (mut parts, mut rest) = (Vec::new(), span.nanos());
+    for (unit, name) in PARTS {
+        if rest >= unit.nanos() {
+            parts.push(format!("{} {name}", rest / unit.nanos()));
+            rest %= unit.nanos();
+        }
+    }
+    if rest > 0 {
+        parts.push(Span::from_nanos(rest).to_string());
+    }
+    parts.join(" ")
 }
 
 /// A row's evidence on the wall clock. How many datagrams were dropped by then only the event knows.
@@ -257,6 +270,7 @@ fn row_proof(row: &Row, reading: Reading) -> Proof {
         confirm_ms: evidence.confirm.millis(),
         interval_ms: evidence.interval.millis(),
         interval_declared: evidence.interval_declared,
+        planned: evidence.planned,
         detector: evidence.detector,
         incarnation: evidence.incarnation.number(),
         seq: evidence.seq.number(),
@@ -285,6 +299,7 @@ fn evidence(proof: &Proof) -> model::Evidence {
 
 fn group(name: String, parts: &[GroupReport]) -> Option<model::Group> {
     let settings = &parts.first()?.settings;
+    let bound_interval = settings.interval.unwrap_or(Span::from_secs(1));
     let mut nodes = model::Counts::default();
     for part in parts {
         add_counts(&mut nodes, &part.counts);
@@ -301,29 +316,31 @@ fn group(name: String, parts: &[GroupReport]) -> Option<model::Group> {
             confirm: settings.confirm.to_string(),
             interval_ms: settings.interval.map(Span::millis),
             grace_ms: settings.grace.millis(),
-            detection_bound_ms: settings
-                .detection_bound(settings.interval.unwrap_or(Span::from_secs(1)))
-                .map(Span::millis),
+            // Rounded up, because a bound that is too small is none.
+            detection_bound_ms: settings.detection_bound(bound_interval).map(|it| it.nanos().div_ceil(1_000_000)),
+            detection_bound_interval_ms: bound_interval.millis(),
         },
-        heartbeats_total: heartbeats,
+        heartbeats_in_rhythm_total: heartbeats,
         lost_total: lost,
         loss: if sent == 0 { 0.0 } else { lost as f64 / sent as f64 },
-        lateness_ms: percentiles(parts.iter().filter_map(|part| part.lateness.as_ref())),
+        lateness_ms: percentiles(parts),
         hold: None,
     })
 }
 
 /// The points of several distributions taken together. The sum counts in 64 bits, which can't overflow.
-fn percentiles<'a>(parts: impl Iterator<Item = &'a Histogram<u32>>) -> model::Percentiles {
+/// A bucket stands for its upper edge, which the latest of all may not have reached: no point is beyond that.
+fn percentiles(parts: &[GroupReport]) -> model::Percentiles {
+    let late_max = parts.iter().map(|part| part.late_max.nanos() / 1_000).max().unwrap_or(0);
     let mut whole: Option<Histogram<u64>> = None;
-    for part in parts {
+    for part in parts.iter().filter_map(|part| part.lateness.as_ref()) {
         let whole = whole.get_or_insert_with(|| Histogram::new_from(part));
         for bucket in part.iter_recorded() {
             whole.saturating_record_n(bucket.value_iterated_to(), u64::from(bucket.count_at_value()));
         }
     }
     let Some(whole) = whole else { return model::Percentiles::default() };
-    let millis = |micros: u64| micros as f64 / 1e3;
+    let millis = |micros: u64| micros.min(late_max) as f64 / 1e3;
     let at = |quantile| millis(whole.value_at_quantile(quantile));
     model::Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: millis(whole.max()) }
 }
@@ -376,6 +393,7 @@ mod tests {
         confirm_ms: 310,
         interval_ms: 1_000,
         interval_declared: true,
+        planned: false,
         detector: "chen",
         incarnation: 7,
         seq: 41,
@@ -426,7 +444,7 @@ mod tests {
                 Silence,
                 T + 5_002,
                 PROOF,
-                "suspect at 12:03:07.102: last heartbeat 12:03:02.100, deadline 5.0 s later (chen, group edge, \
+                "suspect at 12:03:07.102: last heartbeat 12:03:02.100, deadline 5 s later (chen, group edge, \
  interval 1 s); failed after another 310 ms of silence; 3 of the last 32 beats lost; monitor lag 2 ms, \
  0 datagrams dropped",
             ),
@@ -436,7 +454,7 @@ mod tests {
                 Confirmed,
                 T + 5_312,
                 PROOF,
-                "failed at 12:03:07.412: last heartbeat 12:03:02.100, deadline 5.0 s later (chen, group edge, \
+                "failed at 12:03:07.412: last heartbeat 12:03:02.100, deadline 5 s later (chen, group edge, \
  interval 1 s, confirm 310 ms); 3 of the last 32 beats lost; monitor lag 2 ms, 0 datagrams dropped",
             ),
             (
@@ -493,9 +511,47 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_number_of_seconds_is_said_with_its_tenth() {
-        let lengths = [300, 1_000, 3_250, 60_000, 90_000].map(|millis| later(Span::from_millis(millis)));
-        assert_eq!(lengths, ["300 ms", "1.0 s", "3.25 s", "1 m", "90 s"]);
+    fn a_length_reads_alike_everywhere_and_comes_in_parts_from_an_hour_on() {
+        for (millis, text) in [
+            (2, "2 ms"),
+            (300, "300 ms"),
+            (2_000, "2 s"),
+            (3_250, "3.25 s"),
+            (60_000, "1 m"),
+            (90_000, "90 s"),
+            (3_599_999, "3599.999 s"),
+            (3_600_000, "1 h"),
+            (3_604_000, "1 h 4 s"),
+            (9_002_250, "2 h 30 m 2.25 s"),
+            (86_400_000, "1 d"),
+            (604_802_250, "7 d 2.25 s"),
+            (604_800_010, "7 d 10 ms"),
+        ] {
+            assert_eq!(length(Span::from_millis(millis)), text);
+        }
+        let proof = Proof { deadline: T + 604_802_250, interval_ms: 604_800_000, confirm_ms: 9_000_000, ..PROOF };
+        assert_eq!(
+            basis(&proof, "edge", T, Some(proof.confirm_ms)),
+            "last heartbeat 12:03:02.100, deadline 7 d 2.25 s later (chen, group edge, interval 7 d, confirm 2 h 30 m)"
+        );
+    }
+
+    #[test]
+    fn a_deadline_that_allows_for_an_announced_silence_says_so() {
+        let proof = Proof { planned: true, deadline: T + 3_600_000, ..PROOF };
+        let basis = "last heartbeat 12:03:02.100, deadline 1 h later (planned silence; chen, group edge, interval 1 s";
+        let silent = event_reason(&record(Liveness::Alive, Liveness::Suspect, Cause::Silence, T + 3_600_002, proof));
+        assert!(silent.contains(&format!("{basis}); failed after")), "{silent}");
+
+        let mut story = Story::new();
+        story.hear(100, "hb web-1 seq=1 inc=7 interval=1s next=1h");
+        let reason = story.node().reason;
+        assert!(
+            reason.contains("deadline 1 h 4 s later (planned silence; fixed, group edge, interval 1 s)"),
+            "{reason}"
+        );
+        story.hear(1_100, "hb web-1 seq=2 inc=7 interval=1s");
+        assert!(!story.node().reason.contains("planned"));
     }
 
     /// One node's life on one shard, told by its rows.
@@ -570,8 +626,7 @@ mod tests {
 
         story.hear(100, "hb web-1 seq=1 inc=7 interval=1s load=0.5 version=1.2 l.zone=a m.cpu=0.25");
         story.hear(1_100, "hb web-1 seq=3 inc=7 interval=1s");
-        let basis =
-            format!("last heartbeat {}, deadline 5.0 s later (fixed, group edge, interval 1 s", story.at(1_100));
+        let basis = format!("last heartbeat {}, deadline 5 s later (fixed, group edge, interval 1 s", story.at(1_100));
         let alive = story.node();
         assert_eq!(alive.reason, format!("alive since {}: {basis}); 1 of the last 3 beats lost", story.at(100)));
         assert_eq!((alive.load, alive.version.as_deref()), (Some(0.5), Some("1.2")));
@@ -635,7 +690,7 @@ mod tests {
         let names: Vec<_> = groups.iter().map(|group| &*group.group).collect();
         assert_eq!(names, ["a", "b"], "one that is neither configured nor has nodes is left out");
         let b = &groups[1];
-        assert_eq!((b.nodes.alive, b.heartbeats_total, b.lost_total, b.loss), (5, 4, 4, 0.5));
+        assert_eq!((b.nodes.alive, b.heartbeats_in_rhythm_total, b.lost_total, b.loss), (5, 4, 4, 0.5));
         assert!(
             (0.9..1.1).contains(&b.lateness_ms.p50) && (99.0..101.0).contains(&b.lateness_ms.p90),
             "{:?}",
@@ -644,10 +699,28 @@ mod tests {
         assert_eq!(groups[0].loss, 0.0);
         assert_eq!(groups[0].lateness_ms, model::Percentiles::default());
         assert!(b.settings.detector.starts_with("chen:") && b.settings.confirm == "3x");
-        let bound = Settings::default().detection_bound(Span::from_secs(1)).map(Span::millis);
-        assert!(
-            b.settings.detection_bound_ms == bound && bound > Some(6_000),
-            "at one second where no interval is configured"
-        );
+        let bound = Settings::default().detection_bound(Span::from_secs(1)).unwrap();
+        assert!(bound > Span::from_secs(6));
+        assert_eq!(b.settings.detection_bound_ms, Some(bound.nanos().div_ceil(1_000_000)));
+        assert_eq!(b.settings.detection_bound_interval_ms, 1_000, "where no interval is configured");
+    }
+
+    #[test]
+    fn a_bound_is_rounded_up_and_told_for_the_configured_interval() {
+        let mut part = report("g", true, 1, &[]);
+        part.settings = Settings {
+            detector: "fixed:timeout=5s".parse().unwrap(),
+            confirm: Wait::Span(Span::from_nanos(1)),
+            interval: Some(Span::from_millis(250)),
+            ..Settings::default()
+        };
+        let settings = groups([part]).remove(0).settings;
+        assert_eq!((settings.detection_bound_ms, settings.detection_bound_interval_ms), (Some(5_001), 250));
+    }
+
+    #[test]
+    fn no_point_of_the_lateness_is_beyond_the_latest_heartbeat() {
+        let group = groups([report("g", true, 1, &[6_267]), report("g", true, 1, &[5])]).remove(0);
+        assert_eq!((group.lateness_ms.max, group.lateness_ms.p99), (6_267.0, 6_267.0));
     }
 }

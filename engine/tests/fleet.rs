@@ -233,3 +233,52 @@ fn a_demonstration_of_ten_seconds_finds_every_death() {
     );
     assert_eq!(report["verdicts"]["failed"], 103);
 }
+
+#[test]
+fn other_nodes_in_the_same_group_are_no_fault() {
+    let monitor = Monitor::start();
+    let other = systole(&["beat", "stranger", "--to", &monitor.udp, "--group", "shared"]).status().unwrap();
+    assert!(other.success());
+    monitor.node("stranger", State::Alive);
+    let output = systole(&["fleet", "--to", &monitor.udp, "--events", &monitor.http, "--nodes", "20"])
+        .args(["--interval", "50ms", "--group", "shared", "--for", "1s"])
+        .output()
+        .unwrap();
+    let report = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{report}{}", text(&output.stderr));
+    assert!(report.contains("others     1 node more alive than ours") && report.contains("every verdict was right"));
+}
+
+#[test]
+fn a_demonstration_that_is_stopped_early_claims_no_success() {
+    let mut demo = systole(&["demo", "--nodes", "200", "--for", "20s", "--seed", "5"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // The first of five things has been done, and nobody is dead yet.
+    lines.find(|line| line.contains("restart between two heartbeats")).expect("something is done");
+    assert!(Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap().success());
+    let rest = lines.collect::<Vec<_>>().join("\n");
+    assert_eq!(demo.wait().unwrap().code(), Some(0), "{rest}");
+    assert!(rest.contains("Stopped early: 4 of the 5 planned things not done"), "{rest}");
+    assert!(!rest.contains("Every death") && !rest.contains("0.0 ms") && !rest.contains("< 1 ms"), "{rest}");
+}
+
+#[test]
+fn a_fleet_that_is_stopped_before_its_first_heartbeats_accuses_nobody() {
+    let monitor = Monitor::start();
+    let fleet = systole(&["fleet", "--to", &monitor.udp, "--events", &monitor.http, "--nodes", "50"])
+        .args(["--interval", "20s", "--groups", "25", "--kill", "3@100s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    monitor.events(1, None, State::Alive);
+    assert!(Command::new("kill").args(["-INT", &fleet.id().to_string()]).status().unwrap().success());
+    let output = fleet.wait_with_output().unwrap();
+    let report = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{report}{}", text(&output.stderr));
+    assert!(report.contains("stopped    early: 1 of the 1 planned thing not done"), "{report}");
+}

@@ -310,7 +310,7 @@ fn a_group_is_put_together_from_all_shards() {
     assert_eq!(listed, ["edge", "eu/web"], "the default group has no nodes and isn't configured");
     let group = bench.json("/v1/groups/eu%2Fweb");
     assert_eq!(
-        (&group["nodes"]["alive"], &group["heartbeats_total"], &group["lost_total"]),
+        (&group["nodes"]["alive"], &group["heartbeats_in_rhythm_total"], &group["lost_total"]),
         (&40.into(), &40.into(), &40.into())
     );
     assert_eq!(group, groups["groups"][1]);
@@ -357,7 +357,7 @@ fn a_failed_node_says_why_with_the_health_of_the_monitor_at_that_moment() {
     let node = bench.json("/v1/nodes/a");
     let reason = node["reason"].as_str().unwrap();
     assert!(reason.starts_with("failed at "), "{reason}");
-    assert!(reason.contains("deadline 5.0 s later (fixed, group edge, interval 1 s, confirm 3 s)"), "{reason}");
+    assert!(reason.contains("deadline 5 s later (fixed, group edge, interval 1 s, confirm 3 s)"), "{reason}");
     assert!(reason.ends_with(" ms, 0 datagrams dropped"), "{reason}");
     let event = &bench.json("/v1/events?node=a&to=failed")["events"][0];
     assert_eq!((&event["reason"], &event["evidence"]["confirm_ms"]), (&node["reason"], &3_000.into()));
@@ -379,6 +379,10 @@ fn what_is_wrong_is_said_as_json_with_the_right_status() {
         (400, "GET", "/v1/nodes/a%20b"),
         (400, "GET", "/v1/nodes/%23123"),
         (400, "GET", "/v1/nodes/%ff"),
+        (400, "GET", "/v1/status?x=1"),
+        (400, "GET", "/v1/groups?x=1"),
+        (400, "GET", "/v1/groups/edge?x=1"),
+        (400, "GET", "/v1/nodes/a?x=1"),
         (400, "GET", "/v1/nodes?limit=0"),
         (400, "GET", "/v1/nodes?limit=1001"),
         (400, "GET", "/v1/nodes?limit=ten"),
@@ -582,6 +586,50 @@ fn a_stream_resumes_after_the_last_event_id() {
 }
 
 #[test]
+fn a_number_from_another_life_of_the_monitor_begins_with_the_oldest_event() {
+    let bench = Bench::new();
+    bench.hear((0..3).map(|i| format!("hb n{i}")));
+    let page = bench.json("/v1/events?since=99");
+    assert_eq!((&page["events"][0]["seq"], &page["next"], &page["missed"]), (&1.into(), &3.into(), &0.into()));
+    for (path, header) in
+        [("/v1/events/stream?since=99", ""), ("/v1/events/stream", "Last-Event-ID: 18446744073709551615\r\n")]
+    {
+        let ids: Vec<Option<u64>> = stream(&bench, path, header, 3).into_iter().map(|(id, _, _)| id).collect();
+        assert_eq!(ids, [Some(1), Some(2), Some(3)], "{path} {header}");
+    }
+    let query = EventQuery { since: Some(99), ..EventQuery::default() };
+    let first = bench.client().follow(&query).unwrap().next().unwrap().unwrap();
+    assert!(matches!(first, Followed::Event(event) if event.seq == 1));
+}
+
+#[test]
+fn connections_that_say_nothing_shut_nobody_out() {
+    let bench = Bench::new();
+    bench.hear(["hb a".into()]);
+    // Older than all of them, and quiet too, but an answer that goes on.
+    let follow = connect(bench.addr(), "GET /v1/events/stream?since=0 HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut follow = BufReader::new(follow);
+    assert_eq!(read_events(&mut follow, 1)[0].0, Some(1));
+    let idle: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(bench.addr()).unwrap()).collect();
+    let start = std::time::Instant::now();
+    assert_eq!(bench.get("/healthz").status, 200);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    bench.hear(["hb b".into()]);
+    assert_eq!(read_events(&mut follow, 1)[0].0, Some(2), "the stream is still open");
+    drop(idle);
+}
+
+#[test]
+fn a_connection_that_was_answered_is_closed_when_nothing_more_is_asked() {
+    let bench = Bench::new();
+    let start = std::time::Instant::now();
+    // No "Connection: close": the end comes from the server.
+    let answer = request(bench.addr(), "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(answer.status, 200);
+    assert!((4..15).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[test]
 fn a_stream_without_a_number_starts_from_now() {
     let bench = Bench::new();
     bench.hear((0..10).map(|i| format!("hb old{i}")));
@@ -664,7 +712,13 @@ fn metrics_are_open_metrics_per_group_and_never_per_node() {
     bench.hear((0..30).map(|i| format!("hb node-{i} group=web interval=1s seq=1")));
     bench.hear((0..30).map(|i| format!("hb node-{i} group=web interval=1s seq=4")));
     bench.hear(["bye node-0 seq=5".into(), "nonsense".into()]);
-    let answer = bench.get("/metrics");
+    let classic = bench.get("/metrics");
+    assert_eq!(classic.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert!(classic.body.contains("\n# TYPE systole_heartbeats_total counter\nsystole_heartbeats_total 60\n"));
+    assert!(!classic.body.contains("# EOF") && !classic.body.contains("# UNIT"));
+    let accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1";
+    let get = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{accept}\r\nConnection: close\r\n\r\n");
+    let answer = request(bench.addr(), &get);
     assert_eq!(answer.headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
     let lines: Vec<&str> = answer.body.lines().collect();
     assert_eq!(lines.last(), Some(&"# EOF"));

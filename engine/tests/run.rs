@@ -79,6 +79,19 @@ fn it_says_where_it_listens_and_ends_in_order_when_told_to() {
 }
 
 #[test]
+fn a_hangup_is_answered_and_survived() {
+    let running = Running::start(&ANY);
+    running.line("answering on http://127.0.0.1:");
+    for _ in 0..2 {
+        running.signal("HUP");
+        running.line("reloading (SIGHUP) is not supported yet");
+    }
+    running.signal("TERM");
+    running.line("stopped");
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
 fn a_taken_port_is_named_with_a_way_out() {
     let taken = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();

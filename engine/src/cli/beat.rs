@@ -6,10 +6,11 @@
 
 mod wrapped;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -17,6 +18,7 @@ use signal_hook::iterator::Signals;
 use systole_core::wire::{Extras, Message, emit_text};
 use systole_core::{Reject, Span, is_name};
 
+use crate::cli::usage::Usage;
 use crate::fleet::Random;
 use crate::sender::{self, About, Form, Sender};
 
@@ -30,11 +32,11 @@ pub struct Args {
     /// Where the monitor listens
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:2328")]
     to: String,
-    /// Beat at this interval until stopped, and then say goodbye [default with CMD: 1s]
+    /// Beat at this interval until stopped, and then say goodbye [default with CMD or --count: 1s]
     #[arg(long, value_name = "INTERVAL", value_parser = interval)]
     every: Option<Span>,
     /// Stop after so many heartbeats
-    #[arg(long, value_name = "N", requires = "every", conflicts_with = "command", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "command", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// The group that the node wants to be in
     #[arg(long, value_parser = name)]
@@ -77,25 +79,27 @@ const EXAMPLES: &str = "Examples:
 ///
 /// # Errors
 /// No way to the monitor, a heartbeat that nobody would accept, or a command that can't be run. That nobody listens
-/// is none.
+/// is one only for a single heartbeat, and only on this machine: whoever beats on may be heard later, and elsewhere
+/// nobody can tell in time.
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments")]
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    match (args.every, args.command.is_empty()) {
-        (None, true) => once(&args),
-        (Some(interval), true) => until_stopped(&args, interval),
-        (interval, false) => {
-            let interval = interval.unwrap_or(Span::from_secs(1));
-            wrapped::run(&args.command, Pulse::start(&args, interval)?)
-        }
+    args.check()?;
+    let interval = args.every.unwrap_or(INTERVAL);
+    if !args.command.is_empty() {
+        wrapped::run(&args.command, Pulse::start(&args, interval)?)
+    } else if args.every.is_some() || args.count.is_some() {
+        until_stopped(&args, interval)
+    } else {
+        once(&args)
     }
 }
 
 fn once(args: &Args) -> anyhow::Result<ExitCode> {
     if args.form == Some(Writing::Binary) {
         // Binary always has a number; a new life makes it newer than the last.
-        let mut sender = Sender::connect(&args.to, args.about(None))?;
+        let mut sender = Sender::connect(&args.to, args.about(None)).map_err(Usage::if_no_address)?;
         sender.beat(args.load, &args.metrics()).map_err(refused)?;
-        return Ok(ExitCode::SUCCESS);
+        return heard(args, |time| sender.refused(time));
     }
     let metrics = args.metrics();
     let labels: Vec<(&str, &str)> = args.labels.iter().map(|(name, text)| (&**name, &**text)).collect();
@@ -108,8 +112,19 @@ fn once(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let mut line = Vec::new();
     emit_text(&message, &mut line).map_err(refused)?;
-    let socket = sender::connect(&sender::resolve(&args.to)?)?;
+    let socket = sender::resolve(&args.to).and_then(|to| sender::connect(&to)).map_err(Usage::if_no_address)?;
     socket.send(&line).with_context(|| format!("can't send to {}", args.to))?;
+    heard(args, |time| sender::refused(&socket, time))
+}
+
+/// On this machine the kernel says at once if nobody listens; what comes from elsewhere may come too late or never.
+fn heard(args: &Args, refused: impl FnOnce(Duration) -> bool) -> anyhow::Result<ExitCode> {
+    let to = sender::resolve(&args.to)?;
+    ensure!(
+        !(to.iter().all(|to| to.ip().is_loopback()) && refused(REFUSED_WITHIN)),
+        "nobody listens at {}; is `systole run` running? Say where with --to HOST:PORT",
+        args.to
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -138,7 +153,7 @@ struct Pulse {
 
 impl Pulse {
     fn start(args: &Args, interval: Span) -> anyhow::Result<Self> {
-        let sender = Sender::connect(&args.to, args.about(Some(interval)))?;
+        let sender = Sender::connect(&args.to, args.about(Some(interval))).map_err(Usage::if_no_address)?;
         let random = Random::new(Random::any_seed());
         Ok(Self { sender, interval, load: args.load, metrics: args.metrics.clone(), random })
     }
@@ -159,6 +174,17 @@ impl Pulse {
 }
 
 impl Args {
+    /// What only shows when all metrics and labels are there.
+    fn check(&self) -> Result<(), Usage> {
+        let metrics = self.metrics.iter().map(|(name, _)| ("--metric", name));
+        let labels = self.labels.iter().map(|(name, _)| ("--label", name));
+        let mut seen = BTreeSet::new();
+        match metrics.chain(labels).find(|one| !seen.insert(*one)) {
+            Some((option, name)) => Err(Usage(format!("{option} {name} is given twice; leave one of them out"))),
+            None => Ok(()),
+        }
+    }
+
     fn about(&self, interval: Option<Span>) -> About {
         About {
             name: self.node.clone(),
@@ -195,16 +221,17 @@ fn signals(which: &[i32]) -> anyhow::Result<Receiver<i32>> {
 }
 
 fn refused(reason: Reject) -> anyhow::Error {
-    match reason {
+    let why = match reason {
         Reject::Truncated => {
-            anyhow::anyhow!("this heartbeat is longer than a datagram may be; send fewer or shorter labels and metrics")
+            "this heartbeat is longer than a datagram may be; send fewer or shorter labels and metrics".to_owned()
         }
-        _ => anyhow::anyhow!(
+        _ => format!(
             "a monitor would refuse this heartbeat ({}); at most 16 metrics and 16 labels, versions and labels of 1 to 64 \
              printable characters without blanks",
             reason.name()
         ),
-    }
+    };
+    Usage(why).into()
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -230,7 +257,7 @@ fn load(text: &str) -> Result<f32, String> {
     if load.is_finite() && load >= 0.0 {
         return Ok(load);
     }
-    Err("a load is 0 or more: 0 is idle, 1 is full".to_owned())
+    Err("a load is finite, and 0 or more: 0 is idle, 1 is full".to_owned())
 }
 
 fn metric(text: &str) -> Result<(String, f64), String> {
@@ -253,6 +280,10 @@ fn accepted(extras: Extras<'_>) -> bool {
 
 /// By what share of the interval a wait may be shorter.
 const JITTER: f64 = 0.1;
+/// How often to beat if nobody says.
+const INTERVAL: Span = Span::from_secs(1);
+/// A kernel knows at once whether anybody listens on its own machine; this is for a busy one.
+const REFUSED_WITHIN: Duration = Duration::from_millis(20);
 /// Monitors count shorter intervals as this.
 const INTERVAL_MIN: Span = Span::from_millis(10);
 /// Monitors count longer intervals as this.
@@ -297,6 +328,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_given_twice_is_named() {
+        for (line, said) in [
+            ("beat a --metric cpu=1 --metric t=1 --metric cpu=2", "--metric cpu is given twice"),
+            ("beat a --label zone=a --label zone=a", "--label zone is given twice"),
+        ] {
+            let error = parse(line).unwrap().check().unwrap_err().to_string();
+            assert!(error.contains(said), "{line}: {error}");
+        }
+        assert_eq!(parse("beat a --metric x=1 --label x=1").unwrap().check(), Ok(()));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_a_way_out() {
         for (line, said) in [
             ("beat", "NODE"),
@@ -305,10 +348,11 @@ mod tests {
             ("beat a --every 9ms", "too short"),
             ("beat a --every 8d", "too long"),
             ("beat a --every 1", "ends with its unit"),
-            ("beat a --count 3", "--every"),
+            ("beat a --count 3 -- true", "cannot be used with"),
             ("beat a --every 1s --count 0", "not in 1.."),
             ("beat a --load NaN", "0 is idle"),
-            ("beat a --load -1", "load"),
+            ("beat a --load -1", "a load is finite, and 0 or more"),
+            ("beat a --load 1e39", "a load is finite"),
             ("beat a --metric cpu", "NAME=NUMBER"),
             ("beat a --metric cpu=inf", "NAME=NUMBER"),
             ("beat a --label zone=", "NAME=TEXT"),

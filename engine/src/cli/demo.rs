@@ -8,6 +8,7 @@ use systole_core::{Liveness, Span};
 
 use super::fleet::{Plain, Show, stop_on_signals};
 use super::table::Look;
+use super::usage::Usage;
 use crate::demo::{Deed, Demo};
 use crate::fleet::{NODES_MAX, Random, Report, Verdicts, thousands};
 
@@ -34,7 +35,7 @@ pub struct Args {
 /// If there is too little time or too few nodes to show anything, or the monitor can't be started.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { nodes, length, seed, json } = args;
-    let demo = Demo::new(nodes, length, seed.unwrap_or_else(Random::any_seed))?;
+    let demo = Demo::new(nodes, length, seed.unwrap_or_else(Random::any_seed)).map_err(Usage::of)?;
     let stop = stop_on_signals()?;
     let show = std::cell::RefCell::new(Show::new(Some(demo.length()), Plain::Silent));
     let say = |line: &str| {
@@ -82,11 +83,15 @@ fn summary(report: &Report, deeds: &[Deed]) -> String {
                 report.behind_max_ms
             );
         }
-        if verdicts.ok() {
+        if let Some(early) = &report.stopped_early {
+            text += &format!("Stopped early: {early}.\n");
+        }
+        if verdicts.ok() && report.stopped_early.is_some() {
+            text += "Of what was due by then, nothing is wrong or missing; the rest was not put to the test.\n";
+        } else if verdicts.ok() {
             text += "Every death was found in time, and nobody else was accused.\n";
         } else {
-            text +=
-                &format!("{} verdicts were wrong or missing (seed {}):\n", thousands(verdicts.wrong()), report.seed);
+            text += &format!("{} (seed {}):\n", verdicts.sentence(), report.seed);
             verdicts.complaints.iter().take(10).for_each(|complaint| text += &format!("  {complaint}\n"));
         }
     }
@@ -99,7 +104,10 @@ fn deeds_table(report: &Report, deeds: &[Deed]) -> String {
     };
     let deeds = deeds.iter().map(|deed| {
         let noticed = match deed.expected {
-            Some(state) => format!("{} {}", thousands(deed.noticed as u64), word(state)),
+            Some(state) => {
+                let so_far = if report.stopped_early.is_some() && deed.noticed < deed.nodes { " so far" } else { "" };
+                format!("{} {}{so_far}", thousands(deed.noticed as u64), word(state))
+            }
             None => "nothing, as it should be".to_owned(),
         };
         cells(&deed.what, deed.nodes as u64, noticed)
@@ -125,7 +133,8 @@ fn speed_table(verdicts: &Verdicts) -> String {
         ("from the end of the wait to \"failed\"", verdicts.lateness_ms, String::new()),
     ];
     let rows = rows.map(|(what, points, promised)| {
-        let [half, ninety, most, all] = [points.p50, points.p90, points.p99, points.max].map(duration);
+        let measured = |millis| if verdicts.failed > 0 { duration(millis) } else { "-".to_owned() };
+        let [half, ninety, most, all] = [points.p50, points.p90, points.p99, points.max].map(measured);
         [what.to_owned(), half, ninety, most, all, promised].map(Cell::new).into()
     });
     Look::of_stdout().table(&["HOW FAST", ">HALF", ">90 %", ">99 %", ">ALL", "PROMISED"], rows)

@@ -11,9 +11,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use systole_core::{NAME_MAX, Span, is_name};
 
+use crate::cli::usage::Usage;
+use crate::client::Client;
 use crate::fleet::{
-    Act, Fleet, Happening, INTERVAL_MIN, NODES_MAX, Progress, Random, Roster, Script, Toll, While, length_needed,
-    thousands,
+    Act, Fleet, Happening, INTERVAL_MAX, INTERVAL_MIN, NODES_MAX, Progress, Random, Roster, Script, Toll, While,
+    counted, length_needed, thousands,
 };
 use crate::sender;
 
@@ -105,13 +107,19 @@ impl Args {
         if let (Some(length), Some(last)) = (length, script.last()) {
             ensure!(
                 last < length,
-                "something is to happen after {last}, yet the run ends after {length}; lengthen it (--for)"
+                Usage(format!(
+                    "something is to happen after {last}, yet the run ends after {length}; lengthen it (--for)"
+                ))
             );
         }
+        if let Some(url) = &self.events {
+            Client::new(url).map_err(|error| Usage(format!("--events: {error}")))?;
+        }
+        let roster = self.roster()?;
         Ok(Fleet {
             to: self.to.clone(),
-            addresses: sender::resolve(&self.to)?,
-            roster: self.roster()?,
+            addresses: sender::resolve(&self.to).map_err(Usage::if_no_address)?,
+            roster,
             interval: self.interval,
             introduce_every: self.name_every,
             loss: self.loss,
@@ -122,34 +130,34 @@ impl Args {
         })
     }
 
-    fn roster(&self) -> anyhow::Result<Roster> {
+    fn roster(&self) -> Result<Roster, Usage> {
         let groups = match self.groups {
             None => vec![self.group.clone()],
             Some(count) => {
-                ensure!(
-                    count <= self.nodes,
-                    "{} nodes can't be spread over {count} groups; lower --groups",
-                    self.nodes
-                );
+                if count > self.nodes {
+                    return Err(Usage(format!(
+                        "{} can't be spread over {count} groups; lower --groups",
+                        counted(u64::from(self.nodes), "node")
+                    )));
+                }
                 (0..count).map(|group| format!("{}-{group}", self.group)).collect()
             }
         };
-        for group in &groups {
-            ensure!(
-                is_name(group.as_bytes()),
-                "{group:?} can't name a group; 1 to {NAME_MAX} of A-Z a-z 0-9 . _ : / @ -"
-            );
+        if let Some(group) = groups.iter().find(|group| !is_name(group.as_bytes())) {
+            return Err(Usage(format!("{group:?} can't name a group; 1 to {NAME_MAX} of A-Z a-z 0-9 . _ : / @ -")));
         }
         let roster = Roster::new(self.nodes, self.prefix.clone(), groups);
         let longest = roster.name(self.nodes - 1);
-        ensure!(
-            is_name(longest.as_bytes()),
-            "{longest:?} can't name a node; --prefix takes A-Z a-z 0-9 . _ : / @ - and names have {NAME_MAX} bytes at most"
-        );
+        if !is_name(longest.as_bytes()) {
+            return Err(Usage(format!(
+                "{longest:?} can't name a node; --prefix takes A-Z a-z 0-9 . _ : / @ - and names have {NAME_MAX} bytes \
+                 at most"
+            )));
+        }
         Ok(roster)
     }
 
-    fn script(&self) -> anyhow::Result<Script> {
+    fn script(&self) -> Result<Script, Usage> {
         let mut script = Script::default();
         // Goodbyes and restarts first: among those who die at the same instant there is nobody to ask any more.
         for (tolls, option, act) in [
@@ -159,12 +167,13 @@ impl Args {
         ] {
             for toll in tolls {
                 let Toll { nodes, at } = *toll;
-                ensure!(
-                    nodes <= self.nodes,
-                    "{option} {nodes}@{} is about more nodes than the {} there are",
-                    at.compact(),
-                    self.nodes
-                );
+                if nodes > self.nodes {
+                    return Err(Usage(format!(
+                        "{option} {nodes}@{} is about more nodes than the {} there are",
+                        at.compact(),
+                        self.nodes
+                    )));
+                }
                 script.add(at, act(nodes));
             }
         }
@@ -274,7 +283,13 @@ impl Show {
 fn interval(text: &str) -> Result<Span, String> {
     let span: Span = text.parse().map_err(|error| format!("{error}"))?;
     if span < INTERVAL_MIN {
-        return Err(format!("an interval of {span} is too short; {INTERVAL_MIN} is the shortest that a monitor takes"));
+        return Err(format!("this interval is too short; {INTERVAL_MIN} is the shortest that a monitor takes"));
+    }
+    if span > INTERVAL_MAX {
+        return Err(format!(
+            "this interval is too long; {} is the longest that a monitor takes",
+            INTERVAL_MAX.compact()
+        ));
     }
     if !span.nanos().is_multiple_of(1_000_000) {
         return Err(format!(
@@ -338,7 +353,10 @@ mod tests {
             ("--nodes 0", "1..=10000000"),
             ("--nodes 10000001", "1..=10000000"),
             ("--nodes 10 --interval 0s", "too short; 10 ms"),
+            ("--nodes 10 --interval 1ns", "too short; 10 ms is the shortest"),
+            ("--nodes 10 --interval 8d", "too long; 7d is the longest"),
             ("--nodes 10 --interval 10.5ms", "whole milliseconds"),
+            ("--nodes 10 --events nowhere", "http://HOST:PORT"),
             ("--nodes 10 --loss 1", "below 1"),
             ("--nodes 10 --kill 11@1s", "more nodes than the 10 there are"),
             ("--nodes 10 --kill 1@9s --for 9s", "lengthen it"),

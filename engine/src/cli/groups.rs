@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use comfy_table::Cell;
-use systole_core::Liveness;
+use systole_core::{Liveness, Span};
 
 use crate::cli::remote::{Remote, json, print};
 use crate::cli::table::{Look, or_dash};
@@ -43,10 +43,15 @@ fn row(group: &Group) -> Vec<Cell> {
         format!("{:.1} ms", group.lateness_ms.p99),
         settings.detector.clone(),
         settings.confirm.clone(),
-        or_dash(settings.detection_bound_ms.map(|ms| format!("{ms} ms"))),
+        or_dash(settings.detection_bound_ms.map(|bound| bound_text(bound, settings.detection_bound_interval_ms))),
         or_dash(group.hold.as_ref()),
     ];
     [group.group.clone()].into_iter().chain(counts).chain(rest).map(Cell::new).collect()
+}
+
+/// A bound means nothing without the interval that it holds for.
+fn bound_text(bound_ms: u64, interval_ms: u64) -> String {
+    format!("{} at {}", Span::from_millis(bound_ms), Span::from_millis(interval_ms))
 }
 
 #[cfg(test)]
@@ -65,9 +70,10 @@ mod tests {
                 confirm: "3x".into(),
                 interval_ms: None,
                 grace_ms: 60_000,
-                detection_bound_ms: Some(6_250),
+                detection_bound_ms: Some(7_375),
+                detection_bound_interval_ms: 1_000,
             },
-            heartbeats_total: 99,
+            heartbeats_in_rhythm_total: 99,
             lost_total: 1,
             loss: 0.01,
             lateness_ms: Percentiles { p99: 1.5, ..Percentiles::default() },
@@ -77,6 +83,6 @@ mod tests {
         table(&mut out, Look::PLAIN, &[group]).unwrap();
         let text = String::from_utf8(out).unwrap();
         let words: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(words.join(" "), "edge 0 12 0 3 0 1.00 % 1.5 ms chen:margin=2.25x 3x 6250 ms -");
+        assert_eq!(words.join(" "), "edge 0 12 0 3 0 1.00 % 1.5 ms chen:margin=2.25x 3x 7.375 s at 1 s -");
     }
 }

@@ -25,6 +25,7 @@ pub mod run;
 pub mod status;
 mod table;
 mod terminal;
+pub mod usage;
 
 /// A heartbeat monitor for very large fleets
 ///
@@ -72,7 +73,7 @@ impl Command {
     /// Does it.
     ///
     /// # Errors
-    /// It couldn't be done; the message says why, and the way out.
+    /// It couldn't be done; the message says why, and the way out. [`usage::exit_code`] says how to end.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         if self.ends_with_its_reader() {
             terminal::end_with_the_reader()?;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use comfy_table::Cell;
+use systole_core::Called;
 
 use crate::cli::remote::{Remote, json, print};
 use crate::cli::table::{Look, or_dash};
@@ -13,6 +14,7 @@ use crate::model::Node;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Its name, or # and its id
+    #[arg(value_parser = called)]
     node: String,
     #[command(flatten)]
     remote: Remote,
@@ -34,6 +36,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     print(|out, look| if remote.json { json(out, &node) } else { table(out, look, &node) })
+}
+
+/// What a node can be called.
+fn called(text: &str) -> Result<String, String> {
+    match Called::id_of(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => {
+            Err("a name has 1 to 128 characters out of A-Z a-z 0-9 . _ : / @ -, and an id is # and 32 hexadecimal \
+                     digits"
+                .to_owned())
+        }
+    }
 }
 
 fn table(out: &mut dyn Write, look: Look, node: &Node) -> anyhow::Result<()> {

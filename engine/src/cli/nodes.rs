@@ -30,10 +30,10 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
     /// Only with this label; may be given several times
-    #[arg(long, value_name = "K=V")]
+    #[arg(long, value_name = "K=V", value_parser = label)]
     label: Vec<String>,
-    /// name, load, last_arrival, since or loss, with - before it for the greatest first
-    #[arg(long, allow_hyphen_values = true)]
+    /// name, load, last_arrival, since or loss, with - before it for the greatest first [default: name, up to 1000 nodes]
+    #[arg(long, allow_hyphen_values = true, hide_possible_values = true, value_parser = orders())]
     sort: Option<String>,
     /// How many at most
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
@@ -51,9 +51,11 @@ pub struct Args {
 /// The monitor can't be reached or refuses a filter.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { group, state, prefix, label, sort, limit, all, remote } = args;
-    let query = NodeQuery { group, states: state, prefix, labels: label, sort, limit: None, cursor: None };
     let client = remote.client()?;
     let most = if all { u64::MAX } else { limit };
+    // For each sorted page the monitor goes through all nodes: fine once, and not a thousand times.
+    let sort = sort.or_else(|| (most <= PAGE).then(|| "name".to_owned()));
+    let query = NodeQuery { group, states: state, prefix, labels: label, sort, limit: None, cursor: None };
     print(|out, look| {
         let next = if remote.json { json(out, &client, query, most)? } else { table(out, look, &client, query, most)? };
         if next.is_some() && !remote.json {
@@ -69,6 +71,29 @@ pub(crate) fn states() -> impl TypedValueParser<Value = State> {
     names.try_map(|name| Liveness::from_name(&name).map(State::from).ok_or("not a state"))
 }
 
+/// The orders that the monitor knows, each both ways.
+fn orders() -> PossibleValuesParser {
+    PossibleValuesParser::new([
+        "name",
+        "-name",
+        "load",
+        "-load",
+        "last_arrival",
+        "-last_arrival",
+        "since",
+        "-since",
+        "loss",
+        "-loss",
+    ])
+}
+
+fn label(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok(text.to_owned()),
+        Some(_) | None => Err("a label is NAME=TEXT, such as zone=eu-1".to_owned()),
+    }
+}
+
 fn table(
     out: &mut dyn Write,
     look: Look,
@@ -77,13 +102,18 @@ fn table(
     most: u64,
 ) -> anyhow::Result<Option<String>> {
     let mut first = true;
-    walk(client, query, most, |nodes| {
+    let next = walk(client, query, most, |nodes| {
         let rows = nodes.iter().map(|node| row(look, node));
         // Titles stand over the first page alone; each page is as wide as it needs to be.
         let page = if first { look.table(&TITLES, rows) } else { look.rows(&TITLES, rows) };
         first = false;
         Ok(writeln!(out, "{page}")?)
-    })
+    })?;
+    if first {
+        writeln!(out, "{}", look.table(&TITLES, []))?;
+        writeln!(io::stderr(), "no node matches")?;
+    }
+    Ok(next)
 }
 
 /// The same as one page of the interface, written as it comes: all of a large fleet fits in no memory.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::cli::table::Look;
+use crate::cli::usage::Usage;
 use crate::client::Client;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:2329";
@@ -24,7 +25,8 @@ pub(crate) struct Remote {
 impl Remote {
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         let variable = env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty());
-        Client::new(self.http.as_deref().or(variable.as_deref()).unwrap_or(DEFAULT_URL))
+        let url = self.http.as_deref().or(variable.as_deref()).unwrap_or(DEFAULT_URL);
+        Ok(Client::new(url).map_err(Usage::of)?)
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use tracing::{info, warn};
@@ -126,11 +126,15 @@ fn announce(daemon: &Daemon, asked: usize) {
         None => info!("http is off"),
     }
     let granted = daemon.receive_buffer() / GRANTED_FOR_ASKED;
+    let counted = match size(daemon.receive_buffer()) {
+        kernel if kernel == size(granted) => String::new(),
+        kernel => format!(" (the kernel and the status count {kernel})"),
+    };
     let s = if daemon.shards() == 1 { "" } else { "s" };
     let holds = udp::capacity(daemon.receive_buffer());
     let lasts = udp::lasts(daemon.receive_buffer(), 1_000_000);
     info!(
-        "{} shard{s}, receive buffers of {}: each holds {holds} heartbeats, {lasts} of a million a second",
+        "{} shard{s}, receive buffers of {}{counted}: each holds {holds} heartbeats, {lasts} of a million a second",
         daemon.shards(),
         size(granted)
     );
@@ -148,7 +152,8 @@ fn size(bytes: usize) -> Size {
     Size::from_bytes(bytes as u64)
 }
 
-/// Passes on the first signal that asks us to stop. The second is what it would be without us.
+/// Passes on the first signal that asks us to stop. The second is what it would be without us. SIGHUP, which ends a
+/// process that doesn't expect it, only asks for what there isn't yet.
 fn signals() -> io::Result<Receiver<()>> {
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -156,12 +161,17 @@ fn signals() -> io::Result<Receiver<()>> {
         flag::register_conditional_default(signal, Arc::clone(&asked))?;
         flag::register(signal, Arc::clone(&asked))?;
     }
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let (sender, receiver) = bounded(1);
     let forward = move || {
-        if signals.forever().next().is_some() {
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                warn!("reloading (SIGHUP) is not supported yet by this version; going on as before");
+                continue;
+            }
             // Nobody is there to be told only if the monitor has ended anyway.
             let _ = sender.send(());
+            return;
         }
     };
     thread::Builder::new().name("systole-signals".into()).spawn(forward)?;

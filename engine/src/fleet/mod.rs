@@ -31,7 +31,7 @@ use systole_core::{Instant, Span};
 
 pub use drive::Done;
 pub use random::Random;
-pub use report::{Deeds, Nodes, Points, Report, Verdicts, thousands};
+pub use report::{Deeds, Nodes, Points, Report, StoppedEarly, Verdicts, counted, thousands};
 pub use roster::{NODES_MAX, Roster};
 pub use script::{Act, Script, ScriptError, Step, Toll, While};
 pub use truth::{Farewell, Silence, Truth};
@@ -52,7 +52,7 @@ pub struct Fleet {
     pub addresses: Vec<SocketAddr>,
     /// Who the nodes are.
     pub roster: Roster,
-    /// How often each beats; at least [`INTERVAL_MIN`].
+    /// How often each beats; from [`INTERVAL_MIN`] to [`INTERVAL_MAX`].
     pub interval: Span,
     /// A node tells its name on its first two heartbeats and then on every so-manieth.
     pub introduce_every: u32,
@@ -96,6 +96,8 @@ pub struct Progress {
 
 /// The shortest interval: monitors count shorter ones as this.
 pub const INTERVAL_MIN: Span = Span::from_millis(10);
+/// The longest interval: monitors count longer ones as this.
+pub const INTERVAL_MAX: Span = Span::from_secs(7 * 86_400);
 /// What a verdict may be late beyond its bound: two processes wait for the same processors.
 pub const SLACK: Span = Span::from_millis(10);
 
@@ -132,8 +134,8 @@ impl Fleet {
         let drive = Drive::new(&self.addresses, self.roster.clone(), population, &rhythm, &self.script, clock, start)?;
         let mut run =
             Run { fleet: self, clock, start, drive, watch, done: Deeds::default(), verdicts: vec![], last: None };
-        run.beat(stop, watcher)?;
-        run.look_back(watcher)
+        let whole = run.beat(stop, watcher)?;
+        run.look_back(whole, watcher)
     }
 
     fn brief(&self, start: Instant) -> Brief {
@@ -159,16 +161,18 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Until the end, or the stop.
-    fn beat(&mut self, stop: &AtomicBool, watcher: &mut dyn FnMut(&Happening<'_>)) -> anyhow::Result<()> {
+    /// Until the end, or the stop. Says whether it was the end: a fleet that runs for ever has none but the stop.
+    fn beat(&mut self, stop: &AtomicBool, watcher: &mut dyn FnMut(&Happening<'_>)) -> anyhow::Result<bool> {
         let end = self.fleet.length.map(|length| self.start + length);
-        let over = |now| stop.load(Ordering::Relaxed) || end.is_some_and(|end| now >= end);
         let mut shown = self.start;
         loop {
             let next = self.turn(watcher)?;
             let now = self.clock.now();
-            if over(now) {
-                return Ok(());
+            if end.is_some_and(|end| now >= end) {
+                return Ok(true);
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Ok(end.is_none());
             }
             if now.since(shown) >= SHOW {
                 shown = now;
@@ -180,11 +184,13 @@ impl Run<'_> {
     }
 
     /// The monitor's last word, while the fleet goes on beating, and what came of it all.
-    fn look_back(mut self, watcher: &mut dyn FnMut(&Happening<'_>)) -> anyhow::Result<Report> {
+    fn look_back(mut self, whole: bool, watcher: &mut dyn FnMut(&Happening<'_>)) -> anyhow::Result<Report> {
         let now = self.clock.now();
+        let undone = self.drive.drop_the_rest();
+        let heard = u64::from(self.drive.census().reaching);
         let give_up = now + LAST_WORD;
         if let Some(watch) = &self.watch {
-            watch.finish(u64::from(self.drive.census().reaching));
+            watch.finish(heard);
         }
         while self.watch.is_some() && self.last.is_none() {
             let next = self.turn(watcher)?;
@@ -209,6 +215,10 @@ impl Run<'_> {
             seed: self.fleet.seed,
             loss: self.fleet.loss,
             slack: SLACK,
+            planned: self.fleet.script.steps().len(),
+            undone,
+            whole: whole && undone == 0,
+            heard,
         };
         Ok(Report::new(&asked, &self.drive, self.done, ran, self.last.as_ref().zip(findings.as_ref())))
     }

@@ -48,12 +48,25 @@ pub struct Report {
     pub unsent: u64,
     /// Why it wouldn't, the last time.
     pub unsent_reason: Option<String>,
+    /// What is missing since it was stopped before its end; nothing if it wasn't.
+    pub stopped_early: Option<StoppedEarly>,
     /// What was done to the nodes.
     pub done: Deeds,
     /// The nodes at the end.
     pub truth: Nodes,
     /// How the monitor's verdicts compare; nothing without `--events`.
     pub verdicts: Option<Verdicts>,
+}
+
+/// What a run that was stopped before its end didn't come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StoppedEarly {
+    /// Things that were to be done to the nodes.
+    pub planned: usize,
+    /// Of those, how many weren't.
+    pub undone: usize,
+    /// Silent nodes whose verdicts weren't due yet; nothing where verdicts weren't checked.
+    pub pending: u64,
 }
 
 /// How many nodes something was done to.
@@ -136,8 +149,10 @@ pub struct Verdicts {
     pub alive: u64,
     /// Nodes that it suspects.
     pub suspect: u64,
-    /// Whether that is what there is.
-    pub alive_agrees: bool,
+    /// Nodes that beat and that it holds neither for alive nor for anything that was complained of.
+    pub alive_missing: u64,
+    /// Nodes that it holds for alive beyond those that can be ours: others in the same groups.
+    pub alive_others: u64,
     /// The first things that are wrong, in words.
     pub complaints: Vec<String>,
 }
@@ -168,6 +183,14 @@ pub(super) struct Asked {
     pub(super) loss: f64,
     /// What a verdict may be late.
     pub(super) slack: Span,
+    /// How many acts there were to be.
+    pub(super) planned: usize,
+    /// How many there weren't.
+    pub(super) undone: usize,
+    /// Whether it came to its end.
+    pub(super) whole: bool,
+    /// How many nodes were heard when it ended.
+    pub(super) heard: u64,
 }
 
 impl Report {
@@ -176,14 +199,23 @@ impl Report {
         let Tally { sent, lost, cut, goodbyes: _, unsent } = drive.tally();
         let Census { reaching, hidden, dead, left } = drive.census();
         let verdicts = seen.map(|(last, findings)| {
-            let heard = u64::from(reaching);
-            let could_be = heard + u64::from(hidden) + findings.pending;
+            let beating = u64::from(reaching) + u64::from(hidden);
+            // The fleet beats on while the monitor counts; who was heard first in that time may be missing.
+            let heard = asked.heard.min(u64::from(reaching));
             // A node with a few lost heartbeats in a row is suspected, and rightly so; who was failed falsely has been
             // complained of already.
             let suspects = if asked.loss > 0.0 { last.suspect } else { 0 };
             let believed = last.alive + suspects + findings.count(Wrong::False);
-            let alive_agrees = believed >= heard && last.alive <= could_be;
-            Verdicts::new(last, findings, drive.roster(), asked.slack, alive_agrees)
+            let alive = Alive {
+                missing: heard.saturating_sub(believed),
+                others: last.alive.saturating_sub(beating + findings.pending),
+            };
+            Verdicts::new(last, findings, drive.roster(), asked.slack, alive)
+        });
+        let stopped_early = (!asked.whole).then(|| StoppedEarly {
+            planned: asked.planned,
+            undone: asked.undone,
+            pending: verdicts.as_ref().map_or(0, |verdicts| verdicts.pending),
         });
         Self {
             ok: verdicts.as_ref().is_none_or(Verdicts::ok),
@@ -202,6 +234,7 @@ impl Report {
             refused: drive.refused(),
             unsent,
             unsent_reason: drive.error().map(ToString::to_string),
+            stopped_early,
             done,
             truth: Nodes { alive: reaching, hidden, dead, left },
             verdicts,
@@ -210,7 +243,7 @@ impl Report {
 }
 
 impl Verdicts {
-    fn new(last: &Last, findings: &Findings, roster: &Roster, slack: Span, alive_agrees: bool) -> Self {
+    fn new(last: &Last, findings: &Findings, roster: &Roster, slack: Span, alive: Alive) -> Self {
         let count = |wrong| findings.count(wrong);
         let mut complaints: Vec<String> = Vec::new();
         if last.missed > 0 {
@@ -220,10 +253,12 @@ impl Verdicts {
                 last.missed
             ));
         }
-        if !alive_agrees {
+        if alive.missing > 0 {
             complaints.push(format!(
-                "the monitor holds {} nodes for alive and {} for suspect, which isn't what there is",
-                last.alive, last.suspect
+                "{} fewer alive than there are: the monitor holds {} for alive and {} for suspect",
+                counted(alive.missing, "node"),
+                last.alive,
+                last.suspect
             ));
         }
         complaints.extend(findings.complaints.iter().map(|complaint| {
@@ -256,7 +291,8 @@ impl Verdicts {
             datagrams_dropped: last.dropped,
             alive: last.alive,
             suspect: last.suspect,
-            alive_agrees,
+            alive_missing: alive.missing,
+            alive_others: alive.others,
             complaints,
         }
     }
@@ -277,7 +313,24 @@ impl Verdicts {
             + self.ghosts
             + self.not_left
             + self.left_falsely
+            + self.alive_missing
     }
+
+    /// What isn't right, in a few words; only for what isn't.
+    pub fn sentence(&self) -> String {
+        let lost = (self.events_missed > 0).then(|| format!("{} UNREADABLE", counted(self.events_missed, "event")));
+        let wrong = (self.wrong() > 0).then(|| format!("{} WRONG OR MISSING", thousands(self.wrong())));
+        let alive = (self.alive_missing > 0)
+            .then(|| format!("among them {} not held for alive", counted(self.alive_missing, "living node")));
+        [lost, wrong, alive].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// How the monitor's count of living nodes differs from what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Alive {
+    missing: u64,
+    others: u64,
 }
 
 impl Points {
@@ -301,16 +354,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { nodes, groups, to, seed, .. } = self;
         let interval = Span::from_millis(self.interval_ms);
+        let nodes = counted(u64::from(*nodes), "node");
         let groups = if *groups == 1 { String::new() } else { format!(" in {groups} groups") };
+        writeln!(f, "{nodes}{groups}, a heartbeat every {interval}, to {to} (seed {seed})")?;
         writeln!(
             f,
-            "{} nodes{groups}, a heartbeat every {interval}, to {to} (seed {seed})",
-            thousands(u64::from(*nodes))
-        )?;
-        writeln!(
-            f,
-            "sent       {} heartbeats in {:.1} s, {} a second",
-            thousands(self.heartbeats_sent),
+            "sent       {} in {:.1} s, {} a second",
+            counted(self.heartbeats_sent, "heartbeat"),
             self.ran_ms as f64 / 1e3,
             thousands(self.heartbeats_per_second as u64)
         )?;
@@ -324,7 +374,10 @@ impl fmt::Display for Report {
             thousands(goodbyes)
         )?;
         if self.heartbeats_lost > 0 {
-            writeln!(f, "lost       {} heartbeats, on purpose", thousands(self.heartbeats_lost))?;
+            writeln!(f, "lost       {}, on purpose", counted(self.heartbeats_lost, "heartbeat"))?;
+        }
+        if let Some(early) = &self.stopped_early {
+            writeln!(f, "stopped    early: {early}")?;
         }
         if self.behind_max_ms >= 50.0 || self.heartbeats_skipped > 0 {
             writeln!(
@@ -346,6 +399,20 @@ impl fmt::Display for Report {
             Some(verdicts) => verdicts.fmt(f),
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Display for StoppedEarly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { planned, undone, pending } = *self;
+        match undone {
+            0 => f.write_str("all that was planned was done")?,
+            _ => write!(f, "{undone} of the {} not done", counted(planned as u64, "planned thing"))?,
+        }
+        if pending > 0 {
+            write!(f, ", {} not yet due", counted(pending, "verdict"))?;
+        }
+        Ok(())
     }
 }
 
@@ -392,10 +459,18 @@ impl fmt::Display for Verdicts {
             writeln!(f, "dropped    {} datagrams, by the kernel at the monitor", thousands(self.datagrams_dropped))?;
         }
         writeln!(f, "false      {} failures without reason", thousands(self.false_failures))?;
-        if self.ok() {
-            return writeln!(f, "verdict    every verdict was right");
+        if self.alive_others > 0 {
+            writeln!(
+                f,
+                "others     {} more alive than ours in the same groups, and no fault",
+                counted(self.alive_others, "node")
+            )?;
         }
-        writeln!(f, "verdict    {} WRONG OR MISSING", thousands(self.wrong()))?;
+        if self.ok() {
+            let due = if self.pending > 0 { " that was due" } else { "" };
+            return writeln!(f, "verdict    every verdict{due} was right");
+        }
+        writeln!(f, "verdict    {}", self.sentence())?;
         const SHOWN: usize = 10;
         for complaint in self.complaints.iter().take(SHOWN) {
             writeln!(f, "  {complaint}")?;
@@ -405,6 +480,12 @@ impl fmt::Display for Verdicts {
             more => writeln!(f, "  and {more} more; --json has up to {}", super::verdicts::COMPLAINTS),
         }
     }
+}
+
+/// So many of something: "1 node", "2,000 nodes".
+pub fn counted(number: u64, noun: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", thousands(number))
 }
 
 /// With a comma after every third digit.
@@ -430,12 +511,42 @@ fn time(at: Instant) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::truth::Truth;
+    use super::super::verdicts::{Terms, check};
     use super::*;
+
+    /// What is said if the monitor counts so many alive, and so many really are.
+    fn verdicts(counted: u64, alive: Alive) -> Verdicts {
+        let end = Instant::from_nanos(1);
+        let last = Last { end, bounds: vec![None], alive: counted, suspect: 0, dropped: 0, missed: 0 };
+        let terms = Terms { bounds: &last.bounds, slack: Span::ZERO, end };
+        let findings = check(&Truth::default(), &[], |_| 0, &terms);
+        Verdicts::new(&last, &findings, &Roster::new(9, "node-", vec!["a".into()]), Span::ZERO, alive)
+    }
+
+    #[test]
+    fn more_alive_than_ours_is_a_note_and_fewer_is_a_fault_that_is_counted() {
+        let more = verdicts(12, Alive { missing: 0, others: 3 });
+        assert_eq!((more.ok(), more.wrong()), (true, 0));
+        assert!(more.to_string().contains("others     3 nodes more alive than ours"), "{more}");
+        let fewer = verdicts(7, Alive { missing: 2, others: 0 });
+        assert_eq!((fewer.ok(), fewer.wrong()), (false, 2));
+        let said = "verdict    2 WRONG OR MISSING, among them 2 living nodes not held for alive";
+        assert!(fewer.to_string().contains(said), "{fewer}");
+    }
+
+    #[test]
+    fn what_a_run_did_not_come_to_is_said() {
+        let early = |undone, pending| StoppedEarly { planned: 5, undone, pending }.to_string();
+        assert_eq!(early(3, 100), "3 of the 5 planned things not done, 100 verdicts not yet due");
+        assert_eq!(early(0, 1), "all that was planned was done, 1 verdict not yet due");
+    }
 
     #[test]
     fn large_numbers_are_written_so_that_they_can_be_read() {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
             assert_eq!(thousands(number), text);
         }
+        assert_eq!((counted(1, "node"), counted(2_000, "node")), ("1 node".to_owned(), "2,000 nodes".to_owned()));
     }
 }

@@ -235,8 +235,13 @@ impl Look {
             dropped: status.datagrams_dropped_total.saturating_sub(self.dropped_before),
             missed: self.missed,
         };
+        let all_have_beaten = self.brief.start + self.brief.interval + PATIENCE;
         for name in self.brief.roster.groups() {
             let Some(group) = groups.iter().find(|group| group.group == *name) else {
+                if self.clock.now() < all_have_beaten {
+                    last.bounds.push(None);
+                    continue;
+                }
                 bail!(
                     "the monitor has no group {name:?}: its heartbeats don't arrive there, or its configuration puts \
                      them into another group; give --group the name of that one"

@@ -1,30 +1,49 @@
 //! At most 256 connections at once, and none that only takes up room.
 //!
-//! Whoever comes beyond that waits in the kernel's queue until somebody goes. So that nobody has to
-//! wait forever, a connection on which not one byte moves for a minute is closed: a client that
-//! sends no request, or one that doesn't read its answer. An event stream says something every 15 s.
+//! ```text
+//!   accepted ──► waits for a request ──whole head──► answers ──last byte sent──► waits again
+//!                 5 s, then closed;                   60 s without a byte that
+//!                 sooner if all places are taken      moves, then closed
+//! ```
+//!
+//! When all places are taken, the connection that has waited longest for a request makes way for
+//! the new one: whoever opens connections and says nothing shuts nobody out. If all of them are
+//! being answered, the new one waits until somebody goes. An event stream is an answer that goes on
+//! and says something every 15 s, so it is never taken for idle.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 const CONNECTIONS: usize = 256;
+
+/// How long a request may take to arrive, from the connection's beginning or the answer before.
+const REQUEST_MAX: Duration = Duration::from_secs(5);
+
+/// How long an answer may stand still.
 const QUIET_MAX: Duration = Duration::from_secs(60);
 
-/// Accepts as long as there is room.
+/// How often somebody is looked for who can make way.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Accepts as long as there is room, and makes room where nothing is asked.
 #[derive(Debug)]
 pub(super) struct Connections {
     listener: TcpListener,
     room: Arc<Semaphore>,
+    lines: Vec<Weak<Line>>,
+    request_max: Duration,
     quiet_max: Duration,
 }
 
@@ -32,14 +51,71 @@ pub(super) struct Connections {
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
+    line: Arc<Line>,
+    moved: Instant,
+    request_max: Duration,
     quiet_max: Duration,
     too_quiet: Pin<Box<Sleep>>,
     _room: OwnedSemaphorePermit,
 }
 
+/// What a connection is doing, as those know who answer on it.
+#[derive(Debug)]
+struct Line {
+    doing: Mutex<Doing>,
+    wake: AtomicWaker,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Doing {
+    /// Answers that aren't handed to the socket yet.
+    answers: u32,
+    /// Whether the socket refused the last bytes of an answer for now.
+    unsent: bool,
+    /// When it was accepted, or sent something last.
+    sent: Instant,
+    /// Has to make way.
+    unwanted: bool,
+}
+
+/// The way from a request to its connection.
+#[derive(Clone, Debug)]
+pub(super) struct Asker(Arc<Line>);
+
+/// An answer that isn't handed to the socket yet. While there is one its connection isn't idle.
+#[derive(Debug)]
+pub(super) struct Answering(Arc<Line>);
+
 impl Connections {
     pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, room: Arc::new(Semaphore::new(CONNECTIONS)), quiet_max: QUIET_MAX }
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        Self { listener, room, lines: Vec::new(), request_max: REQUEST_MAX, quiet_max: QUIET_MAX }
+    }
+
+    /// A free place, at the cost of the idlest if there is none.
+    async fn room(&mut self) -> OwnedSemaphorePermit {
+        self.lines.retain(|line| line.strong_count() > 0);
+        while self.room.available_permits() == 0 {
+            self.close_idlest();
+            let free = timeout(LOOK_AGAIN, Arc::clone(&self.room).acquire_owned()).await;
+            if let Ok(Ok(room)) = free {
+                return room;
+            }
+        }
+        Arc::clone(&self.room).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// Closes the connection that has waited longest for a request, if one does.
+    fn close_idlest(&self) {
+        let waiting = self.lines.iter().filter_map(Weak::upgrade);
+        let waiting = waiting.filter_map(|line| {
+            let since = line.doing().waits_since()?;
+            Some((since, line))
+        });
+        if let Some((_, line)) = waiting.min_by_key(|(since, _)| *since) {
+            line.doing().unwanted = true;
+            line.wake.wake();
+        }
     }
 }
 
@@ -48,13 +124,23 @@ impl Listener for Connections {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let room = Arc::clone(&self.room).acquire_owned().await.expect("the semaphore is never closed");
         // Retries whatever goes wrong while accepting.
         let (stream, addr) = Listener::accept(&mut self.listener).await;
+        let room = self.room().await;
         // Answers are written in one piece; waiting for more would only delay them. Harmless if refused.
         let _ = stream.set_nodelay(true);
-        let quiet_max = self.quiet_max;
-        (Connection { stream, quiet_max, too_quiet: Box::pin(sleep(quiet_max)), _room: room }, addr)
+        let line = Arc::new(Line::new());
+        self.lines.push(Arc::downgrade(&line));
+        let connection = Connection {
+            stream,
+            line,
+            moved: Instant::now(),
+            request_max: self.request_max,
+            quiet_max: self.quiet_max,
+            too_quiet: Box::pin(sleep(self.request_max)),
+            _room: room,
+        };
+        (connection, addr)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -63,14 +149,77 @@ impl Listener for Connections {
 }
 
 impl Connection {
-    /// Passes on what the socket said, unless it has had nothing to say for too long.
+    /// Passes on what the socket said, unless it has had nothing to say for too long or has to make way.
     fn watch<T>(&mut self, cx: &mut Context<'_>, said: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let doing = *self.line.doing();
+        if doing.unwanted {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if said.is_ready() {
-            self.too_quiet.as_mut().reset(Instant::now() + self.quiet_max);
+            self.moved = Instant::now();
             return said;
+        }
+        self.line.wake.register(cx.waker());
+        let until = doing.waits_since().map_or(self.moved + self.quiet_max, |since| since + self.request_max);
+        if self.too_quiet.deadline() != until {
+            self.too_quiet.as_mut().reset(until);
         }
         ready!(self.too_quiet.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn wrote(&mut self, cx: &mut Context<'_>, said: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.line.sent(said.is_ready());
+        self.watch(cx, said)
+    }
+}
+
+impl Line {
+    fn new() -> Self {
+        let doing = Doing { answers: 0, unsent: false, sent: Instant::now(), unwanted: false };
+        Self { doing: Mutex::new(doing), wake: AtomicWaker::new() }
+    }
+
+    fn doing(&self) -> MutexGuard<'_, Doing> {
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sent(&self, taken: bool) {
+        let mut doing = self.doing();
+        doing.unsent = !taken;
+        if taken {
+            doing.sent = Instant::now();
+        }
+    }
+}
+
+impl Doing {
+    /// Since when it has waited for a request; nothing while it answers one.
+    fn waits_since(self) -> Option<Instant> {
+        (self.answers == 0 && !self.unsent).then_some(self.sent)
+    }
+}
+
+impl Connected<IncomingStream<'_, Connections>> for Asker {
+    fn connect_info(stream: IncomingStream<'_, Connections>) -> Self {
+        Self(Arc::clone(&stream.io().line))
+    }
+}
+
+impl Asker {
+    /// A request is here; its answer begins.
+    pub(super) fn answer(&self) -> Answering {
+        self.0.doing().answers += 1;
+        Answering(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let mut doing = self.0.doing();
+        doing.answers -= 1;
+        // The answer goes to the socket next, and `unsent` says if that doesn't take all of it.
+        doing.sent = Instant::now();
     }
 }
 
@@ -84,7 +233,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let said = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch(cx, said)
+        self.wrote(cx, said)
     }
 
     fn poll_write_vectored(
@@ -93,7 +242,7 @@ impl AsyncWrite for Connection {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let said = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch(cx, said)
+        self.wrote(cx, said)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -115,46 +264,94 @@ mod tests {
     use std::future::poll_fn;
     use std::io::Write;
     use std::net;
-    use tokio::time::timeout;
 
-    async fn connections(room: usize, quiet_max: Duration) -> Connections {
+    const SHORT: Duration = Duration::from_millis(30);
+
+    async fn connections(room: usize, request_max: Duration, quiet_max: Duration) -> Connections {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Connections { listener, room: Arc::new(Semaphore::new(room)), quiet_max }
+        Connections { room: Arc::new(Semaphore::new(room)), request_max, quiet_max, ..Connections::new(listener) }
     }
 
     async fn within<T>(future: impl Future<Output = T>) -> T {
         timeout(Duration::from_secs(30), future).await.expect("in time")
     }
 
-    #[tokio::test]
-    async fn one_too_many_waits_until_somebody_goes() {
-        let mut connections = connections(1, QUIET_MAX).await;
-        let addr = connections.local_addr().unwrap();
-        let _clients = (net::TcpStream::connect(addr).unwrap(), net::TcpStream::connect(addr).unwrap());
-        let (first, _) = within(connections.accept()).await;
-        assert!(futures_util::poll!(std::pin::pin!(connections.accept())).is_pending());
-        drop(first);
-        within(connections.accept()).await;
+    async fn read(connection: &mut Connection) -> io::Result<usize> {
+        let mut buffer = [0; 8];
+        let mut buffer = ReadBuf::new(&mut buffer);
+        within(poll_fn(|cx| Pin::new(&mut *connection).poll_read(cx, &mut buffer))).await?;
+        Ok(buffer.filled().len())
+    }
+
+    fn error(read: io::Result<usize>) -> io::ErrorKind {
+        read.unwrap_err().kind()
     }
 
     #[tokio::test]
-    async fn a_connection_on_which_nothing_moves_is_closed() {
-        let mut connections = connections(1, Duration::from_millis(30)).await;
+    async fn the_one_that_waited_longest_makes_way_for_a_new_one() {
+        let mut connections = connections(2, REQUEST_MAX, QUIET_MAX).await;
+        let addr = connections.local_addr().unwrap();
+        let _clients = [(); 3].map(|()| net::TcpStream::connect(addr).unwrap());
+        let (mut first, _) = within(connections.accept()).await;
+        let (mut second, _) = within(connections.accept()).await;
+        let answering = Asker(Arc::clone(&first.line)).answer();
+        // The first is older, but it answers.
+        let closed = async {
+            let closed = error(read(&mut second).await);
+            drop(second);
+            closed
+        };
+        let (closed, _third) = within(async { tokio::join!(closed, connections.accept()) }).await;
+        assert_eq!(closed, io::ErrorKind::ConnectionAborted);
+        let mut buffer = [0; 8];
+        let mut buffer = ReadBuf::new(&mut buffer);
+        let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut first).poll_read(cx, &mut buffer).is_pending())).await;
+        assert!(first, "it stays open");
+        drop(answering);
+    }
+
+    #[tokio::test]
+    async fn one_too_many_waits_until_somebody_goes_if_all_are_answered() {
+        let mut connections = connections(1, REQUEST_MAX, QUIET_MAX).await;
+        let addr = connections.local_addr().unwrap();
+        let _clients = [(); 2].map(|()| net::TcpStream::connect(addr).unwrap());
+        let (first, _) = within(connections.accept()).await;
+        let _answering = Asker(Arc::clone(&first.line)).answer();
+        let mut second = std::pin::pin!(connections.accept());
+        assert!(timeout(2 * LOOK_AGAIN, &mut second).await.is_err());
+        assert!(!first.line.doing().unwanted);
+        drop(first);
+        within(second).await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_does_not_come_whole_is_not_waited_for() {
+        let mut connections = connections(1, SHORT, QUIET_MAX).await;
         let mut client = net::TcpStream::connect(connections.local_addr().unwrap()).unwrap();
         let (mut connection, _) = within(connections.accept()).await;
         client.write_all(b"a").unwrap();
-        let mut buffer = [0; 8];
-        let mut read = async || {
-            let mut buffer = ReadBuf::new(&mut buffer);
-            poll_fn(|cx| Pin::new(&mut connection).poll_read(cx, &mut buffer)).await.map(|()| buffer.filled().len())
-        };
-        assert_eq!(within(read()).await.unwrap(), 1);
-        assert_eq!(within(read()).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let since = connection.line.doing().waits_since();
+        assert_eq!(read(&mut connection).await.unwrap(), 1);
+        assert_eq!(connection.line.doing().waits_since(), since, "a byte buys no time");
+        assert_eq!(error(read(&mut connection).await), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_take_longer_than_a_request_and_its_end_starts_the_wait_anew() {
+        let mut connections = connections(1, SHORT, 10 * SHORT).await;
+        let _client = net::TcpStream::connect(connections.local_addr().unwrap()).unwrap();
+        let (mut connection, _) = within(connections.accept()).await;
+        let (line, start) = (Arc::clone(&connection.line), Instant::now());
+        let answering = Asker(Arc::clone(&line)).answer();
+        assert_eq!(error(read(&mut connection).await), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() >= 9 * SHORT, "as long as an answer may stand still");
+        drop(answering);
+        assert!(line.doing().waits_since().is_some_and(|since| since >= start + 9 * SHORT));
     }
 
     #[tokio::test]
     async fn a_connection_whose_other_end_reads_nothing_is_closed() {
-        let mut connections = connections(1, Duration::from_millis(30)).await;
+        let mut connections = connections(1, REQUEST_MAX, SHORT).await;
         let _client = net::TcpStream::connect(connections.local_addr().unwrap()).unwrap();
         let (mut connection, _) = within(connections.accept()).await;
         let flood = [0; 65_536];

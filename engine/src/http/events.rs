@@ -21,9 +21,15 @@ const PARAMETERS: &str = "since, limit, to, group, node";
 #[utoipa::path(
     get,
     path = "/v1/events",
+    operation_id = "events",
     tag = "events",
     params(
-        ("since" = Option<u64>, Query, description = "Only those with a greater number. 0 if not given."),
+        (
+            "since" = Option<u64>,
+            Query,
+            description = "Only those with a greater number. 0 if not given, and if it is greater than the latest: then \
+                           it is a number from another life of the monitor.",
+        ),
         ("limit" = Option<u64>, Query, description = "The most events on a page.", minimum = 1, maximum = 10000),
         (
             "to" = Option<String>,

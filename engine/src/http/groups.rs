@@ -7,6 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 
 use super::App;
+use super::params::{NONE, Params};
 use super::problem::Refused;
 use crate::model::{Group, Groups, Problem};
 use crate::show;
@@ -15,13 +16,16 @@ use crate::show;
 #[utoipa::path(
     get,
     path = "/v1/groups",
+    operation_id = "groups",
     tag = "groups",
     responses(
         (status = 200, description = "All of them.", body = Groups),
+        (status = 400, description = "A parameter is wrong.", body = Problem),
         (status = 503, description = "A shard didn't answer in time.", body = Problem),
     ),
 )]
-pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Groups>, Refused> {
+pub(super) async fn list(State(app): State<Arc<App>>, params: Params) -> Result<Json<Groups>, Refused> {
+    params.finish(NONE)?;
     let reports = app.groups(None).await?;
     Ok(Json(Groups { groups: show::groups(reports) }))
 }
@@ -30,11 +34,12 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Groups>, Re
 #[utoipa::path(
     get,
     path = "/v1/groups/{group}",
+    operation_id = "group",
     tag = "groups",
     params(("group" = String, Path, description = "Its name, percent-encoded.", example = "web")),
     responses(
         (status = 200, description = "Its nodes by state, its settings, how its heartbeats arrive.", body = Group),
-        (status = 400, description = "The path isn't UTF-8.", body = Problem),
+        (status = 400, description = "The path isn't UTF-8, or a parameter is wrong.", body = Problem),
         (status = 404, description = "No such group.", body = Problem),
         (status = 503, description = "A shard didn't answer in time.", body = Problem),
     ),
@@ -42,7 +47,9 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Groups>, Re
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     name: Result<Path<String>, PathRejection>,
+    params: Params,
 ) -> Result<Json<Group>, Refused> {
+    params.finish(NONE)?;
     let Path(name) = name.map_err(|error| Refused::bad(error.body_text(), "percent-encode the name as UTF-8"))?;
     let group = show::groups(app.groups(Some(&name)).await?).into_iter().find(|group| group.group == name);
     group.map(Json).ok_or_else(|| {

@@ -16,6 +16,7 @@ use crate::model::Problem;
 #[utoipa::path(
     get,
     path = "/healthz",
+    operation_id = "healthz",
     tag = "monitor",
     responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
 )]
@@ -27,6 +28,7 @@ pub(super) async fn live() -> &'static str {
 #[utoipa::path(
     get,
     path = "/readyz",
+    operation_id = "readyz",
     tag = "monitor",
     responses(
         (status = 200, description = "All of them do.", body = String, content_type = "text/plain"),

@@ -1,13 +1,17 @@
 //! `GET /metrics`: OpenMetrics text, per group and per shard, never per node.
 //!
+//! Whoever doesn't ask for OpenMetrics gets the older text format with the same names of series.
+//!
 //! A million nodes as a million series would be a second monitoring problem; which node it is says
 //! `/v1/nodes`. Numbers are fetched from the shards at each scrape and nothing is kept between two.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, text};
@@ -26,6 +30,8 @@ use crate::show;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// One scrape.
 #[derive(Debug)]
 struct Scrape {
@@ -39,18 +45,21 @@ struct Scrape {
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "metrics",
     tag = "monitor",
     responses(
         (
             status = 200,
-            description = "OpenMetrics text.",
-            body = String,
-            content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            description = "OpenMetrics text if the `Accept` header names it, otherwise Prometheus text 0.0.4.",
+            content(
+                (String = "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+                (String = "text/plain; version=0.0.4; charset=utf-8"),
+            ),
         ),
         (status = 503, description = "A shard didn't answer in time.", body = Problem),
     ),
 )]
-pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Refused> {
+pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<impl IntoResponse, Refused> {
     let scrape = Scrape {
         reports: app.reports().await?,
         groups: show::groups(app.groups(None).await?),
@@ -61,7 +70,40 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResp
     registry.register_collector(Box::new(scrape));
     let mut body = String::new();
     text::encode(&mut body, &registry).expect("writing to a string can't fail");
-    Ok(([(CONTENT_TYPE, OPEN_METRICS)], body))
+    if wants_open_metrics(&headers) {
+        return Ok(([(CONTENT_TYPE, OPEN_METRICS)], body));
+    }
+    Ok(([(CONTENT_TYPE, CLASSIC)], classic(&body)))
+}
+
+fn wants_open_metrics(headers: &HeaderMap) -> bool {
+    let mut wanted = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    wanted.any(|accept| accept.to_ascii_lowercase().contains("application/openmetrics-text"))
+}
+
+/// The same in the older format, which names a counter's family like its samples and knows neither units nor an end.
+///
+/// ```text
+///   # HELP systole_events Events with a number.     ->   # HELP systole_events_total Events with a number.
+///   # TYPE systole_events counter                   ->   # TYPE systole_events_total counter
+///   systole_events_total 31                         ->   systole_events_total 31
+///   # UNIT systole_uptime_seconds seconds           ->
+///   # EOF                                           ->
+/// ```
+fn classic(open_metrics: &str) -> String {
+    let counter = |line: &str| line.strip_prefix("# TYPE ")?.strip_suffix(" counter").map(str::to_owned);
+    let counters: BTreeSet<String> = open_metrics.lines().filter_map(counter).collect();
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines().filter(|line| !line.starts_with("# UNIT ") && *line != "# EOF") {
+        match line.splitn(4, ' ').collect::<Vec<_>>()[..] {
+            ["#", word, name, rest] if counters.contains(name) => {
+                text.extend(["# ", word, " ", name, "_total ", rest]);
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
 }
 
 impl Collector for Scrape {
@@ -138,7 +180,7 @@ impl Scrape {
         )?;
         out.gauges(
             "systole_loop_gap",
-            "The longest time of late in which the shard didn't look at its sockets.",
+            "The longest time, in the last ten seconds or so, in which the shard didn't look at its sockets.",
             Some(&Unit::Seconds),
             seconds(|report| report.loop_gap_max.secs_f64()),
         )?;
@@ -152,7 +194,7 @@ impl Scrape {
 
     fn groups(&self, out: &mut Out<'_>) -> fmt::Result {
         let groups = || self.groups.iter();
-        let heard = || groups().filter(|group| group.heartbeats_total > 0);
+        let heard = || groups().filter(|group| group.heartbeats_in_rhythm_total > 0);
         let nodes = groups().flat_map(|group| {
             Liveness::ALL.map(|state| ([("group", &*group.group), ("state", state.name())], group.nodes.get(state)))
         });
@@ -160,7 +202,7 @@ impl Scrape {
         out.counters(
             "systole_heartbeats_in_rhythm",
             "Heartbeats that came after another one in a known rhythm.",
-            groups().map(|group| ([("group", &*group.group)], group.heartbeats_total)),
+            groups().map(|group| ([("group", &*group.group)], group.heartbeats_in_rhythm_total)),
         )?;
         out.counters(
             "systole_heartbeats_lost",
@@ -239,5 +281,27 @@ impl Out<'_> {
             metric.encode(family.encode_family(&labels)?)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_format_is_given_unless_open_metrics_is_asked_for() {
+        let wants = |accept: &str| wants_open_metrics(&[(ACCEPT, accept.parse().unwrap())].into_iter().collect());
+        assert!(wants("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"));
+        assert!(!wants("text/plain;version=0.0.4;q=0.3,*/*;q=0.1") && !wants_open_metrics(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_older_format_names_the_family_of_a_counter_like_its_samples() {
+        let open_metrics = "# HELP a_b How many.\n# TYPE a_b counter\na_b_total{c=\"# EOF\"} 1\n\
+                            # HELP d_seconds How a_b long.\n# TYPE d_seconds gauge\n# UNIT d_seconds seconds\n\
+                            d_seconds 2\n# EOF\n";
+        let expected = "# HELP a_b_total How many.\n# TYPE a_b_total counter\na_b_total{c=\"# EOF\"} 1\n\
+                        # HELP d_seconds How a_b long.\n# TYPE d_seconds gauge\nd_seconds 2\n";
+        assert_eq!(classic(open_metrics), expected);
     }
 }

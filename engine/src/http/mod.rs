@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::HttpBody;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -46,7 +46,7 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::query::ShardHandle;
 use crate::store::Journal;
-use connections::Connections;
+use connections::{Asker, Connections};
 use problem::Refused;
 
 /// How long one request may take until its answer begins.
@@ -142,7 +142,8 @@ fn serve(runtime: Runtime, listener: Connections, app: Arc<App>) {
     };
     let (stop, too_late) = (stopped(app.stopping.clone()), stopped(app.stopping.clone()));
     runtime.block_on(async {
-        let server = axum::serve(listener, router(app)).with_graceful_shutdown(stop);
+        let server = axum::serve(listener, router(app).into_make_service_with_connect_info::<Asker>())
+            .with_graceful_shutdown(stop);
         tokio::select! {
             _ = server => {}
             () = async { too_late.await; tokio::time::sleep(STOP_WITHIN).await } => {}
@@ -175,7 +176,14 @@ fn router(app: Arc<App>) -> Router {
         .fallback(problem::unknown_path)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn(guard))
+        .layer(from_fn(hold))
         .with_state(app)
+}
+
+/// Keeps the connection from counting as idle until the answer is ready, whole. A stream sees to itself.
+async fn hold(ConnectInfo(asker): ConnectInfo<Asker>, request: Request, next: Next) -> Response {
+    let _answering = asker.answer();
+    next.run(request).await
 }
 
 /// Refuses bodies, and gives up on what takes too long.

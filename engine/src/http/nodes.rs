@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::App;
 use super::cursor::Cursor;
 use super::order::{First, Order, Place};
-use super::params::{Params, wrong_value};
+use super::params::{NONE, Params, wrong_value};
 use super::problem::Refused;
 use crate::model::{Node, NodePage, Problem};
 use crate::query::{Filter, Row};
@@ -56,6 +56,7 @@ enum From {
 #[utoipa::path(
     get,
     path = "/v1/nodes",
+    operation_id = "nodes",
     tag = "nodes",
     params(
         ("group" = Option<String>, Query, description = "Only of this group."),
@@ -101,11 +102,12 @@ pub(super) async fn list(State(app): State<Arc<App>>, params: Params) -> Result<
 #[utoipa::path(
     get,
     path = "/v1/nodes/{node}",
+    operation_id = "node",
     tag = "nodes",
     params(("node" = String, Path, description = "Its name, or `#` and its id; percent-encoded.", example = "web-1")),
     responses(
         (status = 200, description = "What is believed of it, and why.", body = Node),
-        (status = 400, description = "No node can be called so.", body = Problem),
+        (status = 400, description = "No node can be called so, or a parameter is wrong.", body = Problem),
         (status = 404, description = "No such node.", body = Problem),
         (status = 503, description = "Its shard didn't answer in time.", body = Problem),
     ),
@@ -113,7 +115,9 @@ pub(super) async fn list(State(app): State<Arc<App>>, params: Params) -> Result<
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     name: Result<Path<String>, PathRejection>,
+    params: Params,
 ) -> Result<Json<Node>, Refused> {
+    params.finish(NONE)?;
     let Path(name) = name.map_err(|error| Refused::bad(error.body_text(), "percent-encode the id as UTF-8"))?;
     let id = Called::id_of(&name).ok_or_else(|| {
         let hint = "a node's id is 1 to 128 bytes of A-Z a-z 0-9 . _ : / @ -, or # and 32 hexadecimal digits";

@@ -39,6 +39,7 @@ struct Document;
 #[utoipa::path(
     get,
     path = "/v1/openapi.json",
+    operation_id = "openapi",
     tag = "monitor",
     responses((status = 200, description = "The OpenAPI description of this interface.", body = Object)),
 )]
@@ -56,5 +57,12 @@ mod tests {
         let routes: BTreeSet<String> = super::super::routes().into_iter().map(|(path, _)| path.to_owned()).collect();
         let described: BTreeSet<String> = Document::openapi().paths.paths.into_keys().collect();
         assert_eq!(routes, described);
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own() {
+        let paths = Document::openapi().paths.paths;
+        let names: Vec<String> = paths.values().map(|path| path.get.clone().unwrap().operation_id.unwrap()).collect();
+        assert_eq!((names.iter().collect::<BTreeSet<_>>().len(), names.len()), (names.len(), paths.len()), "{names:?}");
     }
 }

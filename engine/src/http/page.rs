@@ -22,6 +22,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem;color-s
 #[utoipa::path(
     get,
     path = "/",
+    operation_id = "page",
     tag = "monitor",
     responses(
         (status = 200, description = "A plain page for people.", body = String, content_type = "text/html"),

@@ -15,6 +15,9 @@ use systole_core::Liveness;
 use super::problem::Refused;
 use crate::store::Record;
 
+/// What there is where there are none.
+pub(super) const NONE: &str = "none here";
+
 /// The parameters that nobody has taken yet.
 #[derive(Clone, Debug)]
 pub(super) struct Params(Vec<(String, String)>);

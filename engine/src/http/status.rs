@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::App;
+use super::params::{NONE, Params};
 use super::problem::Refused;
 use crate::model::{Problem, Status};
 use crate::show;
@@ -14,13 +15,16 @@ use crate::show;
 #[utoipa::path(
     get,
     path = "/v1/status",
+    operation_id = "status",
     tag = "monitor",
     responses(
         (status = 200, description = "The whole monitor on one page.", body = Status),
+        (status = 400, description = "A parameter is wrong.", body = Problem),
         (status = 503, description = "A shard didn't answer in time.", body = Problem),
     ),
 )]
-pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, Refused> {
+pub(super) async fn status(State(app): State<Arc<App>>, params: Params) -> Result<Json<Status>, Refused> {
+    params.finish(NONE)?;
     app.status().await.map(Json)
 }
 

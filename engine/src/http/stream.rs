@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -18,6 +18,7 @@ use futures_util::stream::{Stream, unfold};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::App;
+use super::connections::{Answering, Asker};
 use super::params::{EventFilter, Params, number};
 use super::problem::Refused;
 use crate::model::Problem;
@@ -55,13 +56,15 @@ struct Missed {
 #[utoipa::path(
     get,
     path = "/v1/events/stream",
+    operation_id = "event_stream",
     tag = "events",
     params(
         (
             "since" = Option<u64>,
             Query,
-            description = "Start with what comes after this number. Without it and `Last-Event-ID`: with what happens \
-                           from now on.",
+            description = "Start with what comes after this number, or with the oldest event that is kept if the number \
+                           is greater than the latest (it is from another life of the monitor). Without it and \
+                           `Last-Event-ID`: with what happens from now on.",
         ),
         ("Last-Event-ID" = Option<u64>, Header, description = "The number to resume after. Comes before `since`."),
         (
@@ -88,6 +91,7 @@ struct Missed {
 )]
 pub(super) async fn stream(
     State(app): State<Arc<App>>,
+    ConnectInfo(asker): ConnectInfo<Asker>,
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<impl IntoResponse, Refused> {
@@ -111,13 +115,14 @@ pub(super) async fn stream(
         _place: place,
     };
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    Ok(Sse::new(events(reader)).keep_alive(keep_alive))
+    Ok(Sse::new(events(reader, asker.answer())).keep_alive(keep_alive))
 }
 
-fn events(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
-    unfold(reader, |mut reader| async move {
+/// The connection counts as answering for as long as the stream lives.
+fn events(reader: Reader, answering: Answering) -> impl Stream<Item = Result<Event, Infallible>> {
+    unfold((reader, answering), |(mut reader, answering)| async move {
         let event = reader.next().await?;
-        Some((Ok(event), reader))
+        Some((Ok(event), (reader, answering)))
     })
 }
 
@@ -146,7 +151,9 @@ impl Reader {
     fn look(&mut self) -> bool {
         let page = self.journal.page(self.since, HELD, |record| self.filter.wants(record));
         let moved = page.next != self.since;
-        self.missed = (page.missed > 0).then(|| Missed { events: page.missed, last: self.since + page.missed });
+        // A number from another life of the monitor: the page began anew, at the journal's beginning.
+        let from = if page.next < self.since { 0 } else { self.since };
+        self.missed = (page.missed > 0).then(|| Missed { events: page.missed, last: from + page.missed });
         self.since = page.next;
         self.held.extend(page.records);
         moved
@@ -181,6 +188,7 @@ mod tests {
             confirm_ms: 0,
             interval_ms: 0,
             interval_declared: false,
+            planned: false,
             detector: "fixed",
             incarnation: 0,
             seq: 0,
@@ -230,6 +238,15 @@ mod tests {
         let told = format!("{:?}", reader.next().await.unwrap());
         assert!(told.contains(r#"{\"missed\":1044}"#), "257 to 1,300 are gone: {told}");
         assert_eq!(reader.held.front().map(|record| record.seq), Some(1_301));
+    }
+
+    #[tokio::test]
+    async fn a_reader_from_another_life_of_the_monitor_begins_anew() {
+        let (mut reader, mut writer, _stop) = reader(3, 99);
+        writer.append((0..10).map(|_| record()));
+        let told = format!("{:?}", reader.next().await.unwrap());
+        assert!(told.contains(r#"{\"missed\":7}"#) && told.contains("id: 7"), "{told}");
+        assert_eq!(reader.held.front().map(|record| record.seq), Some(8));
     }
 
     #[tokio::test]

@@ -129,13 +129,7 @@ impl Shard {
         let mut events = Events::with_capacity(64);
         let mut wake = Some(self.parts.clock.now());
         loop {
-            let start = self.parts.clock.now();
-            // A deadline that lies between two milliseconds is waited for to the later one.
-            let timeout = wake.map(|wake| Duration::from_nanos(wake.since(start).nanos()));
-            match self.parts.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            self.wait(wake, &mut events)?;
             if self.parts.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -143,6 +137,27 @@ impl Shard {
             wake = self.round();
             self.answer();
             self.watch.waits(self.parts.clock.now());
+        }
+    }
+
+    /// Waits for a datagram, a waker, or the instant `wake`.
+    ///
+    /// The system counts a wait for sockets in whole milliseconds. One rounded up would make every
+    /// verdict later by half of one; so it is rounded down, and what is left is slept off blindly.
+    /// What arrives meanwhile waits in the socket for less than a millisecond, with its true arrival.
+    fn wait(&mut self, wake: Option<Instant>, events: &mut Events) -> io::Result<()> {
+        let left = wake.map(|wake| wake.since(self.parts.clock.now()));
+        let timeout = match left {
+            Some(left) if left < Span::from_millis(1) => {
+                std::thread::sleep(Duration::from_nanos(left.nanos()));
+                Some(Duration::ZERO)
+            }
+            Some(left) => Some(Duration::from_millis(left.millis())),
+            None => None,
+        };
+        match self.parts.poll.poll(events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 

@@ -64,9 +64,13 @@ impl Journal {
 
     /// The events after number `since` that are `wanted`, `most` at most. One call looks at no more
     /// than 16,384 events, so that the writer never waits long; `next` says how far it came.
+    ///
+    /// A `since` beyond the latest event is a number from another life of the monitor. It is taken
+    /// for 0, so that whoever resumes with it begins anew with the oldest event kept.
     pub fn page(&self, since: u64, most: usize, wanted: impl Fn(&Record) -> bool) -> Page {
         const LOOK: usize = 16_384;
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = if since > kept.last { 0 } else { since };
         // The number before the oldest that is kept: what comes after it is all here.
         let before = kept.records.front().map_or(kept.last, |oldest| oldest.seq - 1);
         let start = kept.records.partition_point(|record| record.seq <= since);
@@ -127,6 +131,7 @@ mod tests {
                 confirm_ms: 0,
                 interval_ms: 0,
                 interval_declared: false,
+                planned: false,
                 detector: "fixed",
                 incarnation: 0,
                 seq: 0,
@@ -164,12 +169,18 @@ mod tests {
     }
 
     #[test]
-    fn a_number_from_another_life_of_the_monitor_goes_on_with_what_comes_next() {
+    fn a_number_from_another_life_of_the_monitor_begins_anew() {
         let (journal, mut writer) = Journal::new(3);
+        assert_eq!(journal.page(99, 10, |_| true), Page { records: vec![], next: 0, missed: 0 });
+        writer.append((0..2).map(|_| record("a")));
+        for since in [3, u64::MAX] {
+            let page = journal.page(since, 10, |_| true);
+            assert_eq!((seqs(&page), page.next, page.missed), (vec![1, 2], 2, 0));
+        }
+        assert_eq!(seqs(&journal.page(2, 10, |_| true)), [] as [u64; 0], "the latest is no number of another life");
         writer.append((0..2).map(|_| record("a")));
         let page = journal.page(99, 10, |_| true);
-        assert_eq!((seqs(&page), page.next, page.missed), (vec![], 2, 0));
-        assert_eq!(journal.page(u64::MAX, 10, |_| true).records, vec![]);
+        assert_eq!((seqs(&page), page.next, page.missed), (vec![2, 3, 4], 4, 1));
     }
 
     #[test]

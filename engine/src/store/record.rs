@@ -41,6 +41,8 @@ pub struct Proof {
     pub interval_ms: u64,
     /// Whether the node declared it.
     pub interval_declared: bool,
+    /// Whether the node had announced a silence that the deadline allows for.
+    pub planned: bool,
     /// The detector's name.
     pub detector: &'static str,
     /// The life of the node.
@@ -81,6 +83,7 @@ impl Record {
                 confirm_ms: evidence.confirm.millis(),
                 interval_ms: evidence.interval.millis(),
                 interval_declared: evidence.interval_declared,
+                planned: evidence.planned,
                 detector: evidence.detector,
                 incarnation: evidence.incarnation.number(),
                 seq: evidence.seq.number(),
