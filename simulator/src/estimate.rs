@@ -4,7 +4,7 @@
 //! of them would promise too much. The run is cut into [`BATCHES`] batches instead, by node where
 //! there are nodes enough and else by time, which are nearly independent; every estimate is a ratio
 //! of two sums, and its error follows from how the batches scatter around that ratio (delta method,
-//! Student's t with 99 degrees of freedom). A rate seen fewer than [`RARE`] times has too few
+//! Student's t). A rate seen fewer than [`RARE`] times has too few
 //! batches with anything in them: there, and only there, counts are taken to be Poisson.
 
 use serde::Serialize;
@@ -15,9 +15,10 @@ pub const BATCHES: usize = 100;
 /// Fewer events than this are counted as Poisson.
 pub const RARE: f64 = 30.0;
 
-/// Student's t for 95 % and `BATCHES - 1` degrees of freedom.
-const T: f64 = 1.984_217;
-/// The same for the normal distribution.
+/// So many batches must have something in them before their scatter says anything.
+pub const FILLED: usize = 10;
+
+/// 95 % of a normal distribution lie within so many standard deviations.
 const Z: f64 = 1.959_964;
 
 /// An estimate with its 95 % confidence interval. What the run can't tell is nothing: with no
@@ -43,7 +44,8 @@ pub struct Pair {
     pub below: f64,
 }
 
-/// The ratio of sums over independent batches. A quarter of the batches must have something in them.
+/// The ratio of sums over independent batches.
+/// With fewer than [`FILLED`] batches that have anything in them there is no saying how far off it is.
 pub fn ratio(batches: &[Pair]) -> Estimate {
     let (above, below) = sums(batches);
     if below <= 0.0 {
@@ -51,18 +53,41 @@ pub fn ratio(batches: &[Pair]) -> Estimate {
     }
     let value = above / below;
     let filled = batches.iter().filter(|pair| pair.below > 0.0).count();
-    if filled < batches.len().div_ceil(4) || filled < 2 {
+    if filled < FILLED {
         return Estimate { value: Some(value), ..Estimate::default() };
     }
     let squares: f64 = batches.iter().map(|pair| pair.above - value * pair.below).map(|rest| rest * rest).sum();
     let n = filled as f64;
-    let error = libm::sqrt(squares * n / (n - 1.0)) / below;
+    around(value, libm::sqrt(squares * n / (n - 1.0)) / below, n - 1.0)
+}
+
+/// The mean of so many independent observations, given their sum and the sum of their squares.
+pub fn mean(count: u64, sum: f64, squares: f64) -> Estimate {
+    let n = count as f64;
+    match count as usize {
+        0 => Estimate::default(),
+        1..FILLED => Estimate { value: Some(sum / n), ..Estimate::default() },
+        FILLED.. => {
+            let variance = ((squares - sum * sum / n) / (n - 1.0)).max(0.0);
+            around(sum / n, libm::sqrt(variance / n), n - 1.0)
+        }
+    }
+}
+
+fn around(value: f64, error: f64, freedom: f64) -> Estimate {
+    let t = student(freedom);
     Estimate {
         value: Some(value),
-        ci_low: Some(value - T * error),
-        ci_high: Some(value + T * error),
+        ci_low: Some(value - t * error),
+        ci_high: Some(value + t * error),
         standard_error: Some(error),
     }
+}
+
+/// Student's t for 95 % (Abramowitz and Stegun 26.7.5; within 1 % from 9 degrees of freedom on).
+fn student(freedom: f64) -> f64 {
+    let (z, z3, z5) = (Z, Z * Z * Z, Z * Z * Z * Z * Z);
+    z + (z3 + z) / (4.0 * freedom) + (5.0 * z5 + 16.0 * z3 + 3.0 * z) / (96.0 * freedom * freedom)
 }
 
 /// How often per unit of `below` what `above` counts happens: by batches, or as Poisson if it is rare.
@@ -147,9 +172,18 @@ mod tests {
     #[test]
     fn the_poisson_interval_is_the_published_one() {
         // Garwood's exact 95 % intervals.
-        for (count, low, high) in [(0.0, 0.0, 3.689), (1.0, 0.0253, 5.572), (5.0, 1.623, 11.668), (20.0, 12.217, 30.888)] {
+        for (count, low, high) in
+            [(0.0, 0.0, 3.689), (1.0, 0.0253, 5.572), (5.0, 1.623, 11.668), (20.0, 12.217, 30.888)]
+        {
             let (l, h) = poisson(count);
             assert!((l - low).abs() < 0.06 && (h - high).abs() < 0.04, "{count}: {l} {h}");
+        }
+    }
+
+    #[test]
+    fn students_t_is_that_of_the_tables() {
+        for (freedom, t) in [(9.0, 2.262), (20.0, 2.086), (99.0, 1.984)] {
+            assert!((student(freedom) - t).abs() < 0.01 * t, "{freedom}: {}", student(freedom));
         }
     }
 
@@ -165,6 +199,16 @@ mod tests {
         // Each batch is 1 away from the mean of 3: the error of a sum of 100 is 10 * sqrt(100/99).
         let error = ratio(&other).standard_error.expect("an error");
         assert!((error - 10.0 * libm::sqrt(100.0 / 99.0) / 1_000.0).abs() < 1e-12, "{error}");
+    }
+
+    #[test]
+    fn a_mean_is_as_sure_as_its_observations_scatter() {
+        // 0 and 2 in turn, a hundred times: mean 1, variance 100/99.
+        let estimate = mean(100, 100.0, 200.0);
+        assert_eq!(estimate.value, Some(1.0));
+        assert!(estimate.standard_error.is_some_and(|error| (error - libm::sqrt(1.0 / 99.0)).abs() < 1e-12));
+        assert_eq!(mean(3, 6.0, 14.0), Estimate { value: Some(2.0), ..Estimate::default() });
+        assert_eq!(mean(0, 0.0, 0.0), Estimate::default());
     }
 
     #[test]

@@ -1,0 +1,245 @@
+//! `systole-sim` as a command: flags in, one run, a table or JSON out.
+//!
+//! What can't be run is refused before anything is printed but the seed, the version and the
+//! parameters, each fault on a line of its own. Exit codes: 0 fine, 1 the run or its output went
+//! wrong, 2 usage.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use systole_core::{Span, Wait};
+
+use crate::latency::Delay;
+use crate::loss::Loss;
+use crate::report;
+use crate::run::{Progress, run_while};
+use crate::scenario::{DEFAULT_SEED, DetectorChoice, Partition, Pauses, Phase, Scenario};
+
+/// Which interval, which timeout, and how sure are we: simulates heartbeats against the detectors
+/// of systole, under virtual time.
+#[derive(Debug, Parser)]
+#[command(name = "systole-sim", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs one scenario and measures detection time against mistakes.
+    Run(Box<Run>),
+    /// Holds the simulator against what can be computed exactly; exit 1 beyond 4 sigma.
+    Validate(crate::validate::Args),
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    nodes: u32,
+    /// How often each of them beats
+    #[arg(long, value_name = "SPAN", default_value = "1s")]
+    interval: Span,
+    /// fixed:timeout=1.5s, missed:k=3, chen:margin=2.25x, two-window, phi:threshold=8, bertier,
+    /// or nfd-s:delta=1s, which exists in the simulator only
+    #[arg(long, value_name = "SPEC", default_value = "chen")]
+    detector: DetectorChoice,
+    /// How long a suspect may stay silent before it is failed: 3x (intervals) or 5s
+    #[arg(long, value_name = "WAIT", default_value = "3x")]
+    confirm: Wait,
+    /// none, a probability such as 0.01, or gilbert:p=0.01,burst=5
+    #[arg(long, value_name = "SPEC", default_value = "none", allow_hyphen_values = true)]
+    loss: Loss,
+    /// const:20ms, uniform:10ms..30ms, exp:20ms, normal:mean=20ms,sd=5ms,
+    /// lognormal:median=20ms,sigma=0.5, gamma:mean=20ms,shape=2, weibull:scale=20ms,shape=0.8 or
+    /// pareto:min=10ms,shape=2.5
+    #[arg(long, value_name = "SPEC", default_value = "const:0ms")]
+    delay: Delay,
+    /// The length of the run: heartbeats sent by all nodes together [default: 1000000, or 100 for
+    /// each node if that is more]
+    #[arg(long, value_name = "N")]
+    heartbeats: Option<u64>,
+    /// How many crashes to spread over the run [default: one in 1,000 heartbeats]
+    #[arg(long, value_name = "N")]
+    crashes: Option<u64>,
+    /// The share of those that says goodbye instead, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_hyphen_values = true)]
+    goodbyes: f64,
+    /// How long a crashed node stays down [default: as long as finding it can take, and two intervals]
+    #[arg(long, value_name = "SPAN")]
+    down: Option<Span>,
+    /// Each heartbeat leaves up to this share of an interval late, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_hyphen_values = true)]
+    jitter: f64,
+    /// Each node's clock runs up to this much too fast or too slow, 0 to 0.5
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, allow_hyphen_values = true)]
+    drift: f64,
+    /// When the nodes begin: each at a random point of the first interval, or all at once
+    #[arg(long, value_enum, default_value_t = Start::Spread)]
+    phase: Start,
+    /// Senders stop now and then, on average: every=10m,length=2s
+    #[arg(long, value_name = "SPEC")]
+    pauses: Option<Pauses>,
+    /// With this probability a sender sends a heartbeat twice, 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0.0, allow_hyphen_values = true)]
+    twice: f64,
+    /// With this probability the network delivers a heartbeat twice, 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0.0, allow_hyphen_values = true)]
+    duplicates: f64,
+    /// Nothing that this share of the nodes sends arrives meanwhile: 0.3@60s..90s; may be repeated
+    #[arg(long, value_name = "SPEC")]
+    partition: Vec<Partition>,
+    /// Keys every random number; the same seed is the same run
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    /// Prints JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Start {
+    Spread,
+    LockStep,
+}
+
+/// The command as it was called. Returns its exit code.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(asked) => run(&asked),
+        Command::Validate(args) => crate::validate::run(args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            // Nothing more can be done for somebody who doesn't read it.
+            let _ = writeln!(io::stderr(), "systole-sim: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(asked: &Run) -> anyhow::Result<ExitCode> {
+    // First of all, so that an interrupt finds it in place as soon as anything has been printed.
+    let interrupted = interrupts();
+    let scenario = asked.scenario();
+    let mut stderr = io::stderr();
+    let _ = writeln!(stderr, "{}", report::head(&scenario));
+    let faults = scenario.check();
+    if !faults.is_empty() {
+        for fault in faults {
+            let _ = writeln!(stderr, "systole-sim: {fault}");
+        }
+        return Ok(ExitCode::from(2));
+    }
+    let interrupted = interrupted.context("can't catch interrupts")?;
+    let mut bar = Bar::new(scenario.heartbeats);
+    let outcome = run_while(&scenario, |progress| {
+        bar.show(progress);
+        !interrupted.load(Ordering::Relaxed)
+    });
+    bar.clear();
+    let text = if asked.json {
+        serde_json::to_string_pretty(&report::json(&scenario, &outcome))? + "\n"
+    } else {
+        report::table(&scenario, &outcome)
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever stopped reading has what he wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        written => written.map(|()| ExitCode::SUCCESS).context("can't write the result"),
+    }
+}
+
+impl Run {
+    fn scenario(&self) -> Scenario {
+        let heartbeats = self.heartbeats.unwrap_or(1_000_000.max(u64::from(self.nodes) * 100));
+        Scenario {
+            seed: self.seed,
+            nodes: self.nodes,
+            interval: self.interval,
+            jitter: self.jitter,
+            drift: self.drift,
+            phase: match self.phase {
+                Start::Spread => Phase::Spread,
+                Start::LockStep => Phase::LockStep,
+            },
+            pauses: self.pauses,
+            twice: self.twice,
+            crashes: self.crashes.unwrap_or(heartbeats / 1_000),
+            goodbyes: self.goodbyes,
+            down: self.down,
+            loss: self.loss,
+            delay: self.delay,
+            duplicates: self.duplicates,
+            partitions: self.partition.clone(),
+            detector: self.detector,
+            confirm: self.confirm,
+            heartbeats,
+        }
+    }
+}
+
+/// Set by the first ctrl-C, which ends the run with what it has. The second one kills.
+fn interrupts() -> io::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
+    }
+    Ok(interrupted)
+}
+
+/// How far it is and how long it takes, on a terminal, once it takes longer than two seconds.
+struct Bar {
+    bar: Option<ProgressBar>,
+    started: Instant,
+    of: u64,
+}
+
+impl Bar {
+    fn new(of: u64) -> Self {
+        Self { bar: None, started: Instant::now(), of }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        if self.bar.is_none() && self.started.elapsed() > Duration::from_secs(2) && io::stderr().is_terminal() {
+            let style = ProgressStyle::with_template("{bar:30} {percent}% of {len} heartbeats, {eta} left")
+                .expect("the template is one");
+            self.bar = Some(ProgressBar::new(self.of).with_style(style).with_elapsed(self.started.elapsed()));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(progress.sent);
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_left_out_mean_the_default_scenario() {
+        let cli = Cli::parse_from(["systole-sim", "run", "--heartbeats=100000", "--crashes=0"]);
+        let Command::Run(asked) = cli.command else { panic!("it was `run` that was asked for") };
+        assert_eq!(asked.scenario(), Scenario::default());
+    }
+}

@@ -1,0 +1,44 @@
+//! A simulator for heartbeat monitoring that runs the product's own decision code.
+//!
+//! ```text
+//!   scenario ─► world ──────────────────────────────────────────────► qos ─► report
+//!               senders ─► network ─► bytes ─► Monitor::turn ─► verdicts
+//!                  └─────────── truth ─────────────────────────────┘
+//! ```
+//! Virtual time, one seed, no clock: the same scenario is the same run on every machine. What is
+//! believed is decided by [`systole_core::Monitor`], exactly as it ships, from encoded bytes.
+//!
+//! ```
+//! use systole_sim::scenario::Scenario;
+//!
+//! let scenario = Scenario { loss: "0.1".parse()?, detector: "fixed:timeout=1.5s".parse()?, ..Scenario::default() };
+//! let outcome = systole_sim::run::run(&scenario, |_| {});
+//! // Theory says 11.1 s: one interval over p (1 - p).
+//! assert!((outcome.qos.mistake_recurrence_s.value.unwrap() - 11.11).abs() < 0.5);
+//! # Ok::<(), systole_sim::spec::SpecError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod calendar;
+pub mod cli;
+pub mod estimate;
+mod judge;
+pub mod latency;
+pub mod loss;
+mod network;
+mod nfd_s;
+mod product;
+pub mod qos;
+pub mod random;
+pub mod report;
+pub mod run;
+pub mod scenario;
+mod sender;
+pub mod spec;
+pub mod theory;
+pub mod truth;
+pub mod validate;
+mod world;
+
+pub use judge::Verdict;
+pub use world::Watch;

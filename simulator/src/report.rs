@@ -1,0 +1,151 @@
+//! What a run says, as a table for people and as JSON for programs.
+//!
+//! Every estimate stands with its 95 % interval, and what the run can't tell is said to be unknown
+//! rather than given as zero. Seed, version and parameters are part of both, so that a result that
+//! was kept can be repeated.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+
+use crate::estimate::Estimate;
+use crate::qos::Times;
+use crate::run::Outcome;
+use crate::scenario::Scenario;
+
+/// The version whose runs these are: another one may draw other numbers.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What will be run, before anything can fail: one line.
+pub fn head(scenario: &Scenario) -> String {
+    let parameters = scenario.parameters().into_iter().map(|(name, value)| format!(" {name}={value}"));
+    format!("systole-sim {VERSION}:{}", parameters.collect::<String>())
+}
+
+/// The outcome as JSON. Times are in seconds; what isn't known is null.
+pub fn json(scenario: &Scenario, outcome: &Outcome) -> Value {
+    let parameters: Map<String, Value> =
+        scenario.parameters().into_iter().map(|(name, value)| (name.to_string(), value.into())).collect();
+    let qos = &outcome.qos;
+    json!({
+        "version": VERSION,
+        "seed": scenario.seed,
+        "parameters": parameters,
+        "complete": !outcome.stopped,
+        "confidence": 0.95,
+        "heartbeats": outcome.heartbeats,
+        "heartbeats_believed": outcome.heartbeats_believed,
+        "datagrams_arrived": outcome.datagrams,
+        "span_s": outcome.span_s,
+        "mistakes": qos.mistakes,
+        "mistake_recurrence_s": qos.mistake_recurrence_s,
+        "mistake_duration_s": qos.mistake_duration_s,
+        "query_accuracy": qos.query_accuracy,
+        "mistake_rate_per_s": qos.mistake_rate_per_s,
+        "detection_time_s": qos.detection_time_s,
+        "detection_bound_s": scenario.bound().secs_f64(),
+        "failure_time_s": qos.failure_time_s,
+        "crashes": qos.crashes,
+        "missed": qos.missed,
+        "false_failures": qos.false_failures,
+        "false_failures_per_fleet_day": qos.false_failures_per_fleet_day,
+        "false_failures_per_node_year": qos.false_failures_per_node_year,
+        "trace_hash": hash(outcome),
+    })
+}
+
+/// The outcome as a table.
+pub fn table(scenario: &Scenario, outcome: &Outcome) -> String {
+    let qos = &outcome.qos;
+    let mut out = String::new();
+    let mut row = |name: &str, value: String| writeln!(out, "{name:<34}{value}").expect("a string takes everything");
+    if outcome.stopped {
+        row("stopped early", format!("after {} of {} heartbeats", outcome.heartbeats, scenario.heartbeats));
+    }
+    row("heartbeats", format!("{} sent, {} believed", outcome.heartbeats, outcome.heartbeats_believed));
+    row("virtual time", format!("{} s", number(outcome.span_s)));
+    row("mistakes", qos.mistakes.to_string());
+    row("  from one to the next (T_MR)", estimate(qos.mistake_recurrence_s, "s"));
+    row("  duration (T_M)", estimate(qos.mistake_duration_s, "s"));
+    row("  rate", estimate(qos.mistake_rate_per_s, "per s and node"));
+    row("query accuracy (P_A)", estimate(qos.query_accuracy, ""));
+    row("false failures", qos.false_failures.to_string());
+    row("  in the whole fleet", estimate(qos.false_failures_per_fleet_day, "per day"));
+    row("  of one node", estimate(qos.false_failures_per_node_year, "per year"));
+    row("crashes", format!("{}, {} of them missed", qos.crashes, qos.missed));
+    times(&mut row, "  until suspect (T_D)", &qos.detection_time_s);
+    times(&mut row, "  until failed", &qos.failure_time_s);
+    row("trace hash", hash(outcome));
+    out
+}
+
+fn times(row: &mut impl FnMut(&str, String), name: &str, times: &Times) {
+    let mean = Estimate { value: times.mean, ci_low: times.ci_low, ci_high: times.ci_high, standard_error: None };
+    row(name, estimate(mean, "s on average"));
+    if let (Some(p50), Some(p90), Some(p99), Some(p999), Some(max)) =
+        (times.p50, times.p90, times.p99, times.p999, times.max)
+    {
+        let [p50, p90, p99, p999, max] = [p50, p90, p99, p999, max].map(number);
+        row("", format!("p50 {p50}  p90 {p90}  p99 {p99}  p99.9 {p999}  max {max}"));
+    }
+}
+
+fn estimate(estimate: Estimate, unit: &str) -> String {
+    let end = |end: Option<f64>| end.map_or("?".into(), number);
+    let mut text = end(estimate.value);
+    if !unit.is_empty() {
+        text = format!("{text} {unit}");
+    }
+    if estimate.ci_low.is_some() || estimate.ci_high.is_some() {
+        text = format!("{text}  ({} to {})", end(estimate.ci_low), end(estimate.ci_high));
+    }
+    text
+}
+
+/// Five digits that mean something. A share near one keeps as many nines as it has.
+fn number(value: f64) -> String {
+    if value == 0.0 {
+        return "0".into();
+    }
+    let size = value.abs();
+    if !(1e-4..1e9).contains(&size) {
+        return format!("{value:.4e}");
+    }
+    let digits = (4.0 - libm::floor(libm::log10(size))).max(0.0) as usize;
+    let digits = if (0.99..1.0).contains(&size) { 9 } else { digits };
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+}
+
+/// Sixteen hexadecimal digits: as a number it would not survive every reader of JSON.
+fn hash(outcome: &Outcome) -> String {
+    format!("{:016x}", outcome.trace_hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_five_digits_that_mean_something() {
+        for (value, text) in [
+            (0.0, "0"),
+            (1.5, "1.5"),
+            (11.111_111, "11.111"),
+            (123_456.7, "123457"),
+            (0.001_234_567, "0.0012346"),
+            (0.999_999_5, "0.9999995"),
+            (0.000_000_123_4, "1.2340e-7"),
+            (2e6, "2000000"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_given_as_zero() {
+        assert_eq!(estimate(Estimate::default(), "s"), "? s");
+        let bounded = Estimate { ci_low: Some(270.0), ..Estimate::default() };
+        assert_eq!(estimate(bounded, "s"), "? s  (270 to ?)");
+    }
+}

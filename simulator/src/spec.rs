@@ -1,0 +1,82 @@
+//! Models as text: `name`, or `name:part,part`, where a part is `key=value`.
+//!
+//! The form in which losses and delays are written on the command line and in reports. Everything
+//! it refuses it quotes, with what would have been right.
+
+use systole_core::Span;
+
+/// Why a text is not a model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SpecError(pub(crate) String);
+
+/// The parts of one model that have not been asked for yet.
+pub(crate) struct Parts<'a> {
+    of: &'a str,
+    pairs: Vec<(&'a str, &'a str)>,
+    usage: &'static str,
+}
+
+impl<'a> Parts<'a> {
+    /// Splits `list`, the part after `of:`. `usage` shows how it should have been.
+    pub(crate) fn read(of: &'a str, list: &'a str, usage: &'static str) -> Result<Self, SpecError> {
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for part in list.split(',') {
+            let Some((key, value)) = part.split_once('=') else {
+                return Err(SpecError(format!("{of}: {part:?} is not of the form key=value; write {usage}")));
+            };
+            let (key, value) = (key.trim(), value.trim());
+            if pairs.iter().any(|(other, _)| *other == key) {
+                return Err(SpecError(format!("{of}: {key} is given twice; leave one of them out")));
+            }
+            pairs.push((key, value));
+        }
+        Ok(Self { of, pairs, usage })
+    }
+
+    fn take(&mut self, key: &str) -> Result<&'a str, SpecError> {
+        match self.pairs.iter().position(|(other, _)| *other == key) {
+            Some(at) => Ok(self.pairs.swap_remove(at).1),
+            None => Err(SpecError(format!("{}: {key} is missing; write {}", self.of, self.usage))),
+        }
+    }
+
+    /// The number called `key`, if it lies in the range.
+    pub(crate) fn number(&mut self, key: &str, least: f64, most: f64) -> Result<f64, SpecError> {
+        number(self.of, key, self.take(key)?, least, most)
+    }
+
+    /// The duration called `key`.
+    pub(crate) fn span(&mut self, key: &str) -> Result<Span, SpecError> {
+        span(self.of, key, self.take(key)?)
+    }
+
+    /// Nothing may be left over.
+    pub(crate) fn done<T>(self, model: T) -> Result<T, SpecError> {
+        match self.pairs.first() {
+            None => Ok(model),
+            Some((key, _)) => Err(SpecError(format!("{}: unknown setting {key:?}; write {}", self.of, self.usage))),
+        }
+    }
+}
+
+/// A number in a range.
+pub(crate) fn number(of: &str, key: &str, text: &str, least: f64, most: f64) -> Result<f64, SpecError> {
+    let number: f64 = text.parse().map_err(|_| SpecError(format!("{of}: {key} {text:?} is not a number")))?;
+    if (least..=most).contains(&number) {
+        return Ok(number);
+    }
+    Err(SpecError(format!("{of}: {key} {text} is out of range; between {least} and {most}")))
+}
+
+/// A duration, at most a year: sums of them must not reach the end of time.
+pub(crate) fn span(of: &str, key: &str, text: &str) -> Result<Span, SpecError> {
+    let span: Span = text.parse().map_err(|error| SpecError(format!("{of}: {key} {text:?}: {error}")))?;
+    if span > LONGEST {
+        return Err(SpecError(format!("{of}: {key} {text} is out of range; between 0s and 365d")));
+    }
+    Ok(span)
+}
+
+/// The longest duration that a parameter may be.
+pub(crate) const LONGEST: Span = Span::from_secs(365 * 86_400);

@@ -1,0 +1,143 @@
+//! The command as people call it: the real binary, its output and its exit codes.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn simulate(flags: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_systole-sim"));
+    command.arg("run").args(flags.split_whitespace()).output().expect("the binary runs")
+}
+
+fn json(flags: &str) -> Value {
+    let output = simulate(&format!("{flags} --json"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON and nothing else")
+}
+
+#[test]
+fn json_has_what_is_promised() {
+    let said =
+        json("--interval 1s --detector fixed:timeout=1.5s --loss 0.1 --delay exp:200ms --heartbeats 100000 --seed 7");
+    assert_eq!((said["heartbeats"].as_u64(), said["seed"].as_u64()), (Some(100_000), Some(7)));
+    assert_eq!((said["crashes"].as_u64(), said["missed"].as_u64()), (Some(100), Some(0)));
+    assert!(said["mistakes"].as_u64().is_some_and(|mistakes| mistakes > 1_000));
+    for name in [
+        "mistake_recurrence_s",
+        "mistake_duration_s",
+        "query_accuracy",
+        "mistake_rate_per_s",
+        "false_failures_per_fleet_day",
+    ] {
+        let [low, value, high] = ["ci_low", "value", "ci_high"].map(|part| said[name][part].as_f64().expect(name));
+        assert!(low < value && value < high, "{name}: {low} {value} {high}");
+    }
+    let times = &said["detection_time_s"];
+    let parts = ["p50", "p90", "p99", "p999", "max"].map(|part| times[part].as_f64().expect(part));
+    assert!(parts.is_sorted() && parts[4] > parts[0], "{parts:?}");
+    let [low, mean, high] = ["ci_low", "mean", "ci_high"].map(|part| times[part].as_f64().expect(part));
+    assert!(low < mean && mean < high);
+    assert_eq!(said["trace_hash"].as_str().map(str::len), Some(16));
+    assert_eq!(said["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(said["parameters"]["delay"], "exp:200ms");
+}
+
+#[test]
+fn what_was_not_seen_is_null_and_its_interval_is_not() {
+    let said = json("--heartbeats 100000 --crashes 0");
+    assert_eq!(said["mistakes"], 0);
+    assert_eq!(said["mistake_recurrence_s"]["value"], Value::Null);
+    assert!(said["mistake_recurrence_s"]["ci_low"].as_f64().is_some_and(|low| low > 27_000.0 && low < 27_500.0));
+    assert_eq!(said["detection_time_s"]["mean"], Value::Null);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_hash_and_another_another() {
+    let hash = |seed: &str| {
+        json(&format!("--nodes 50 --loss 0.2 --detector fixed:timeout=1.5x --heartbeats 50000 {seed}"))["trace_hash"]
+            .clone()
+    };
+    assert_eq!(hash("--seed 7"), hash("--seed 7"));
+    assert_eq!(hash(""), hash(""), "the default seed is a constant");
+    assert_ne!(hash("--seed 7"), hash("--seed 8"));
+}
+
+#[test]
+fn seed_version_and_parameters_are_told_before_anything_can_fail() {
+    let output = simulate("--jitter 3 --heartbeats 10 --crashes 20");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).expect("text");
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with(concat!(
+        "systole-sim ",
+        env!("CARGO_PKG_VERSION"),
+        ": seed=2328 nodes=1 interval=1s"
+    )));
+    assert!(lines[0].contains(" jitter=3 ") && lines[0].contains(" partition=none"));
+    let faults = [
+        "systole-sim: jitter 3 is out of range; between 0 and 1",
+        "systole-sim: crashes 20 is out of range; between 0 and 10, one for each heartbeat",
+    ];
+    assert_eq!(lines[1..], faults);
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn what_can_not_be_is_refused_with_the_value_and_the_range() {
+    for (flags, said) in [
+        ("--loss 1.2", "loss: probability 1.2 is out of range; between 0 and 1"),
+        ("--loss -0.1", "loss: probability -0.1 is out of range; between 0 and 1"),
+        ("--loss gilbert:p=0.01", "gilbert: burst is missing; write gilbert:p=0.01,burst=5"),
+        ("--interval 0s", "interval 0ms is out of range; between 10ms and 7d"),
+        ("--interval 1.5", "a duration ends with its unit"),
+        ("--interval 10.5ms", "isn't in whole milliseconds"),
+        ("--nodes 0", "nodes 0 is out of range; between 1 and 20000000"),
+        ("--delay exp:-1s", "a duration starts with a number"),
+        ("--delay 20ms", "write one of const:20ms, uniform:10ms..30ms"),
+        ("--detector fixed:timeout=0s", "would suspect every node at once"),
+        ("--detector fixed:timeout=900ms", "would suspect a node 900 ms after its last heartbeat"),
+        ("--detector guess", "choose one of fixed, missed, chen, two-window, phi, bertier, nfd-s"),
+        ("--detector nfd-s", "delta is missing; write nfd-s:delta=1s"),
+        (
+            "--detector nfd-s:delta=1s --drift 0.1",
+            "drift 0.1 is out of range; 0, since nfd-s needs synchronised clocks",
+        ),
+        ("--partition 0.3@90s..60s", "is empty; it must end after it begins"),
+        ("--partition 2@60s..90s", "share 2 is out of range; between 0 and 1"),
+        ("--duplicates NaN", "duplicates NaN is out of range; between 0 and 1"),
+        ("--interval 7d", "virtual years; at most 100"),
+    ] {
+        let output = simulate(flags);
+        assert_eq!(output.status.code(), Some(2), "{flags}");
+        let text = String::from_utf8(output.stderr).expect("text");
+        assert!(text.contains(said), "{flags}: {text}");
+    }
+}
+
+#[test]
+fn the_table_names_what_it_measures_by_chens_names() {
+    let output = simulate("--heartbeats 10000 --loss 0.1 --detector fixed:timeout=1.5s");
+    let table = String::from_utf8(output.stdout).expect("text");
+    for name in ["T_MR", "T_M", "P_A", "T_D", "false failures", "trace hash", "p99.9"] {
+        assert!(table.contains(name), "{name}: {table}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_keeps_what_is_done() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_systole-sim"));
+    command.args(["run", "--nodes=1000", "--heartbeats=1000000000", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut head = String::new();
+    BufReader::new(child.stderr.take().expect("piped")).read_line(&mut head).expect("it says what it will run");
+    // Minutes of work are ahead of it.
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success() && head.starts_with("systole-sim"));
+    let output = child.wait_with_output().expect("it ends by itself");
+    assert_eq!(output.status.code(), Some(0));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(said["complete"], false);
+    assert!(said["heartbeats"].as_u64().is_some_and(|heartbeats| heartbeats < 1_000_000_000));
+}

@@ -1,0 +1,249 @@
+//! Laws that hold for every run, whatever the scenario and the seed.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{Log, watched};
+use proptest::prelude::*;
+use systole_core::{Instant, Liveness, Span, Wait};
+use systole_sim::latency::Delay;
+use systole_sim::loss::Loss;
+use systole_sim::run::run;
+use systole_sim::scenario::{DetectorChoice, Partition, Pauses, Phase, Scenario};
+use systole_sim::truth::Fact;
+
+const TICK: Span = Span::from_millis(1);
+
+fn detectors() -> impl Strategy<Value = DetectorChoice> {
+    let specs = ["fixed:timeout=2.5x", "missed:k=3", "chen", "two-window", "phi", "bertier", "nfd-s:delta=2s"];
+    prop::sample::select(specs.to_vec()).prop_map(|spec| spec.parse().expect("a detector"))
+}
+
+fn losses() -> impl Strategy<Value = Loss> {
+    let specs = ["none", "0.01", "0.3", "gilbert:p=0.1,burst=4"];
+    prop::sample::select(specs.to_vec()).prop_map(|spec| spec.parse().expect("a loss"))
+}
+
+fn delays() -> impl Strategy<Value = Delay> {
+    let specs =
+        ["const:20ms", "uniform:0ms..900ms", "exp:200ms", "lognormal:median=20ms,sigma=2", "pareto:min=10ms,shape=1.5"];
+    prop::sample::select(specs.to_vec()).prop_map(|spec| spec.parse().expect("a delay"))
+}
+
+/// Anything that can go wrong but crashes and goodbyes.
+fn quiet() -> impl Strategy<Value = Scenario> {
+    let sizes = (any::<u64>(), 1..8u32, 1..60u64, prop::sample::select(vec![50u64, 1_000, 30_000]));
+    let troubles = (losses(), delays(), prop::sample::select(vec![0.0, 0.2, 1.0]), any::<bool>(), any::<bool>());
+    (sizes, troubles, detectors()).prop_map(|((seed, nodes, beats, interval), trouble, detector)| {
+        let (loss, delay, jitter, pauses, lock_step) = trouble;
+        let interval = Span::from_millis(interval);
+        let synchronised = matches!(detector, DetectorChoice::NfdS { .. });
+        Scenario {
+            seed,
+            nodes,
+            interval,
+            heartbeats: beats * u64::from(nodes),
+            loss,
+            delay,
+            jitter,
+            drift: if synchronised { 0.0 } else { 0.01 },
+            pauses: (pauses && !synchronised).then_some(Pauses { every: interval * 20, length: interval * 5 }),
+            phase: if lock_step { Phase::LockStep } else { Phase::Spread },
+            detector,
+            ..Scenario::default()
+        }
+    })
+}
+
+/// The same with lives that end.
+fn scenarios() -> impl Strategy<Value = Scenario> {
+    (quiet(), 0.0..1.0f64, prop::sample::select(vec![0.0, 0.3]), any::<bool>()).prop_map(
+        |(scenario, mortality, goodbyes, partition)| Scenario {
+            crashes: (scenario.heartbeats as f64 * mortality * 0.3) as u64,
+            goodbyes,
+            twice: 0.1,
+            duplicates: 0.1,
+            partitions: if partition {
+                vec![Partition { from: scenario.interval * 10, until: scenario.interval * 17, share: 0.5 }]
+            } else {
+                Vec::new()
+            },
+            ..scenario
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn the_same_scenario_is_the_same_run_and_everything_asked_for_is_sent(scenario in scenarios()) {
+        let (one, other) = (watched(&scenario), watched(&scenario));
+        prop_assert_eq!(one.0.trace_hash, other.0.trace_hash);
+        prop_assert_eq!(&one.1, &other.1);
+        prop_assert_eq!(&one.0.qos, &other.0.qos);
+        prop_assert_eq!(one.0.heartbeats, scenario.heartbeats);
+        prop_assert!(one.0.heartbeats_believed <= one.0.heartbeats);
+        let ends = one.1.facts.iter().filter(|(_, _, fact)| matches!(fact, Fact::Crashed | Fact::Left)).count();
+        prop_assert_eq!(ends as u64, scenario.crashes);
+    }
+
+    /// Only what is still on its way may be heard of a dead node, so the delay has an end here.
+    #[test]
+    fn a_crashed_node_that_was_heard_of_is_found_within_its_bound_and_a_tick(
+        scenario in scenarios(),
+        most in 0..500u64,
+    ) {
+        let delay = Delay::Uniform { from: Span::ZERO, to: Span::from_millis(most) };
+        let scenario = Scenario { delay, ..scenario };
+        let (outcome, log) = watched(&scenario);
+        prop_assert_eq!(outcome.qos.missed, 0);
+        let until_suspect = scenario.bound() + Span::from_millis(most) + TICK;
+        let until_failed = until_suspect + scenario.confirm.of(scenario.interval) + TICK;
+        let within = |longest: Option<f64>, bound: Span| longest.is_none_or(|secs| secs <= bound.secs_f64() + 1e-9);
+        prop_assert!(within(outcome.qos.detection_time_s.max, until_suspect), "{:?}", outcome.qos.detection_time_s);
+        prop_assert!(within(outcome.qos.failure_time_s.max, until_failed), "{:?}", outcome.qos.failure_time_s);
+        // At the end everybody is dead or has stopped, and whoever was ever heard of has been failed or has left.
+        for (node, belief) in beliefs(&log) {
+            prop_assert!(matches!(belief, Liveness::Failed | Liveness::Left), "{node} is {belief:?}");
+        }
+    }
+
+    #[test]
+    fn without_loss_and_jitter_there_are_no_mistakes(scenario in quiet(), delay in 0..2_000u64) {
+        let delay = Delay::Const(Span::from_millis(delay).min(scenario.interval));
+        let scenario = Scenario { loss: Loss::None, delay, jitter: 0.0, drift: 0.0, pauses: None, ..scenario };
+        // With synchronised clocks the delay itself must fit into delta.
+        prop_assume!(scenario.check().is_empty());
+        let (outcome, log) = watched(&scenario);
+        prop_assert_eq!(outcome.qos.mistakes, 0);
+        let stopped: BTreeMap<u32, Instant> =
+            log.facts.iter().filter(|(_, _, fact)| *fact == Fact::Stopped).map(|(at, node, _)| (*node, *at)).collect();
+        for verdict in &log.verdicts {
+            prop_assert!(verdict.to == Liveness::Alive || verdict.at > stopped[&verdict.node], "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn copies_that_come_with_the_original_change_nothing(scenario in scenarios(), delay in 0..500u64) {
+        let delay = Delay::Const(Span::from_millis(delay));
+        let once = Scenario { delay, loss: Loss::None, twice: 0.0, duplicates: 0.0, ..scenario };
+        let copied = Scenario { twice: 0.5, duplicates: 0.7, ..once.clone() };
+        let (once, copied) = (run(&once, |_| {}), run(&copied, |_| {}));
+        prop_assert_eq!(once.trace_hash, copied.trace_hash);
+        prop_assert_eq!(once.heartbeats_believed, copied.heartbeats_believed);
+        prop_assert_eq!(once.qos, copied.qos);
+    }
+
+    #[test]
+    fn a_node_that_speaks_is_alive(scenario in quiet()) {
+        let scenario = Scenario { delay: Delay::Const(Span::ZERO), loss: Loss::None, ..scenario };
+        let (_, log) = watched(&scenario);
+        let stops = log.facts.iter().filter(|(_, _, fact)| *fact == Fact::Stopped);
+        for (at, node, _) in stops {
+            // It stops with its last heartbeat, which arrives at once.
+            let last = log.verdicts.iter().rfind(|verdict| verdict.node == *node && verdict.at <= *at);
+            prop_assert_eq!(last.map(|verdict| verdict.to), Some(Liveness::Alive));
+        }
+    }
+
+    #[test]
+    fn another_node_disturbs_no_other(scenario in scenarios()) {
+        let crashes = scenario.crashes / u64::from(scenario.nodes) * u64::from(scenario.nodes);
+        let few = Scenario { crashes, ..scenario };
+        let more = Scenario {
+            nodes: few.nodes + 1,
+            heartbeats: few.heartbeats + few.heartbeats / u64::from(few.nodes),
+            crashes: crashes + crashes / u64::from(few.nodes),
+            ..few.clone()
+        };
+        let ((_, few), (_, mut more)) = (watched(&few), watched(&more));
+        let newcomer = more.facts.iter().map(|(_, node, _)| *node).max().expect("somebody began");
+        more.facts.retain(|(_, node, _)| *node != newcomer);
+        more.verdicts.retain(|verdict| verdict.node != newcomer);
+        prop_assert_eq!(few, more);
+    }
+}
+
+fn beliefs(log: &Log) -> BTreeMap<u32, Liveness> {
+    log.verdicts.iter().map(|verdict| (verdict.node, verdict.to)).collect()
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    let hash = |seed| run(&Scenario { seed, loss: Loss::Independent(0.3), ..Scenario::default() }, |_| {}).trace_hash;
+    let mut hashes: Vec<u64> = (0..20).map(hash).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 20);
+}
+
+/// A change here is a change of what every seed means: say so in the CHANGELOG.
+#[test]
+fn a_seed_means_the_same_run_on_every_machine() {
+    let scenario = Scenario {
+        nodes: 20,
+        heartbeats: 20_000,
+        crashes: 40,
+        loss: "gilbert:p=0.1,burst=3".parse().expect("a loss"),
+        delay: "lognormal:median=50ms,sigma=1.5".parse().expect("a delay"),
+        jitter: 0.1,
+        ..Scenario::default()
+    };
+    assert_eq!(format!("{:016x}", run(&scenario, |_| {}).trace_hash), "2662fbf875effab3");
+}
+
+#[test]
+fn a_partition_fails_those_it_cuts_off_and_they_come_back() {
+    let scenario = Scenario {
+        nodes: 1_000,
+        heartbeats: 200_000,
+        partitions: vec![Partition { from: Span::from_secs(50), until: Span::from_secs(80), share: 0.3 }],
+        ..Scenario::default()
+    };
+    let (outcome, log) = watched(&scenario);
+    let failed = outcome.nodes.iter().filter(|node| node.false_failures == 1).count();
+    assert!((240..360).contains(&failed), "{failed}");
+    assert_eq!(outcome.qos.false_failures, failed as u64);
+    let end = Instant::ORIGIN + Span::from_secs(82);
+    let back = log.verdicts.iter().filter(|verdict| verdict.from == Liveness::Failed && verdict.at < end).count();
+    assert_eq!(back, failed);
+}
+
+#[test]
+fn a_fleet_with_crashes_agrees_with_theory_through_the_whole_path() {
+    // Fixed timeout of 2.5 intervals, loss 10 %, no delay: two lost in a row are a mistake.
+    let p: f64 = 0.1;
+    let scenario = Scenario {
+        nodes: 10_000,
+        heartbeats: 2_000_000,
+        crashes: 5_000,
+        loss: Loss::Independent(p),
+        detector: "fixed:timeout=2.5s".parse().expect("a detector"),
+        confirm: Wait::Intervals(3.0),
+        ..Scenario::default()
+    };
+    let qos = run(&scenario, |_| {}).qos;
+    let recurrence = 1.0 / ((1.0 - p) * p * p);
+    let duration = 0.5 + p / (1.0 - p);
+    for (name, estimate, theory) in [
+        ("E(T_MR)", qos.mistake_recurrence_s, recurrence),
+        ("E(T_M)", qos.mistake_duration_s, duration),
+        ("P_A", qos.query_accuracy, 1.0 - duration / recurrence),
+    ] {
+        let (value, error) = (estimate.value.expect(name), estimate.standard_error.expect(name));
+        let z = (value - theory) / error;
+        assert!(z.abs() < 4.0, "{name}: {value}, theory {theory}, z {z:.2}");
+        assert!(error < 0.01 * theory, "{name}: an error of {error} proves nothing");
+    }
+    assert_eq!(qos.missed, 0);
+}
+
+#[test]
+fn a_run_that_is_stopped_says_what_it_has() {
+    let scenario = Scenario { heartbeats: 1_000_000, ..Scenario::default() };
+    let outcome = systole_sim::run::run_while(&scenario, |progress| progress.sent < 200_000);
+    assert!(outcome.stopped && (200_000..300_000).contains(&outcome.heartbeats), "{}", outcome.heartbeats);
+    assert!(outcome.nodes[0].up >= Span::from_secs(199_000));
+}
