@@ -96,7 +96,7 @@ pub struct Findings {
     pub left: u64,
     /// How often each thing was wrong, in the order of [`Wrong::ALL`].
     pub wrong: [u64; Wrong::ALL.len()],
-    /// The first complaints, [`COMPLAINTS`] at most.
+    /// The first complaints, `COMPLAINTS` at most.
     pub complaints: Vec<Complaint>,
     /// From the last heartbeat sent to "failed", in microseconds.
     pub detection: Histogram<u64>,

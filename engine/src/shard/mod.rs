@@ -8,7 +8,7 @@
 //!   queries ◄──answers──  between two rounds
 //! ```
 //!
-//! A round receives at most [`ROUND`] batches before it looks at anything else, so that a flood
+//! A round receives at most 16 batches before it looks at anything else, so that a flood
 //! can't keep questions waiting. It does keep verdicts waiting: nobody is declared silent beyond the
 //! horizon, the instant up to which every shard has emptied its sockets. While a socket never
 //! empties nobody is accused, and the report says how far behind we are.
