@@ -13,7 +13,7 @@ use crate::random::Stream;
 use crate::spec::{LONGEST, Parts, SpecError, span};
 
 /// A distribution of delays. No delay is negative or longer than a year, whatever was drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Delay {
     /// Always the same.
     Const(Span),
@@ -65,8 +65,8 @@ pub enum Delay {
 
 impl Delay {
     /// The delay of one datagram.
-    pub fn draw(self, stream: &mut Stream) -> Span {
-        match self {
+    pub fn draw(&self, stream: &mut Stream) -> Span {
+        match *self {
             Self::Const(span) => span,
             Self::Uniform { from, to } => from + nanos(stream.unit() * length(to - from)),
             Self::Exp(mean) => nanos(length(mean) * stream.exponential()),
@@ -79,11 +79,11 @@ impl Delay {
     }
 
     /// 99.9 % are shorter than this, about: how long to wait until next to nothing is on its way.
-    pub fn reach(self) -> Span {
+    pub fn reach(&self) -> Span {
         const SHARE: f64 = 0.001;
         /// The normal distribution is below this with 99.9 %.
         const NORMAL: f64 = 3.090_232;
-        match self {
+        match *self {
             Self::Const(span) => span,
             Self::Uniform { from: _, to } => to,
             Self::Exp(mean) => nanos(length(mean) * -libm::log(SHARE)),
@@ -100,18 +100,18 @@ impl Delay {
         }
     }
 
-    /// The same, if its parameters are possible.
+    /// Whether its parameters are possible.
     ///
     /// # Errors
     /// The value and its range.
-    pub fn check(self) -> Result<Self, SpecError> {
+    pub fn check(&self) -> Result<(), SpecError> {
         let within = |of: &str, key: &str, value: f64, (least, most): (f64, f64)| match value {
-            value if (least..=most).contains(&value) => Ok(self),
+            value if (least..=most).contains(&value) => Ok(()),
             _ => Err(SpecError(format!("{of}: {key} {value} is out of range; between {least} and {most}"))),
         };
-        match self {
-            Self::Const(_) | Self::Exp(_) | Self::Normal { .. } => Ok(self),
-            Self::Uniform { from, to } if from <= to => Ok(self),
+        match *self {
+            Self::Const(_) | Self::Exp(_) | Self::Normal { .. } => Ok(()),
+            Self::Uniform { from, to } if from <= to => Ok(()),
             Self::Uniform { from, to } => {
                 let (from, to) = (from.compact(), to.compact());
                 Err(SpecError(format!("uniform: {from}..{to} runs backwards; write uniform:{to}..{from}")))
@@ -173,7 +173,8 @@ impl FromStr for Delay {
                 let (from, to) = list.split_once("..").ok_or_else(|| {
                     SpecError(format!("uniform: {list:?} is not of the form from..to; write uniform:10ms..30ms"))
                 })?;
-                Self::Uniform { from: span(name, "from", from)?, to: span(name, "to", to)? }.check()
+                let uniform = Self::Uniform { from: span(name, "from", from)?, to: span(name, "to", to)? };
+                uniform.check().map(|()| uniform)
             }
             "normal" => {
                 let mut parts = parts("normal:mean=20ms,sd=5ms")?;

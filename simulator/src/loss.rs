@@ -17,7 +17,7 @@ use crate::random::Stream;
 use crate::spec::{Parts, SpecError, number};
 
 /// A model of loss.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Loss {
     /// Nothing is lost.
     None,
@@ -41,10 +41,10 @@ pub struct Lossy {
 
 impl Lossy {
     /// A path on which nothing was sent yet.
-    pub fn new(model: Loss, mut stream: Stream) -> Self {
+    pub fn new(model: &Loss, mut stream: Stream) -> Self {
         let bad = match model {
             Loss::None | Loss::Independent(_) => false,
-            Loss::Gilbert { p, burst: _ } => stream.chance(p),
+            Loss::Gilbert { p, burst: _ } => stream.chance(*p),
         };
         Self { stream, bad }
     }
@@ -55,8 +55,8 @@ impl Lossy {
     }
 
     /// Whether the next datagram is lost.
-    pub fn loses(&mut self, model: Loss) -> bool {
-        match model {
+    pub fn loses(&mut self, model: &Loss) -> bool {
+        match *model {
             Loss::None => false,
             Loss::Independent(p) => self.stream.chance(p),
             Loss::Gilbert { p, burst } => {
@@ -70,19 +70,19 @@ impl Lossy {
 }
 
 impl Loss {
-    /// The same, if its parameters are possible.
+    /// Whether its parameters are possible.
     ///
     /// # Errors
     /// The value and its range.
-    pub fn check(self) -> Result<Self, SpecError> {
+    pub fn check(&self) -> Result<(), SpecError> {
         let out =
             |what: &str, value: f64, range: &str| Err(SpecError(format!("{what} {value} is out of range; {range}")));
-        match self {
-            Self::None => Ok(self),
-            Self::Independent(p) if (0.0..=1.0).contains(&p) => Ok(self),
+        match *self {
+            Self::None => Ok(()),
+            Self::Independent(p) if (0.0..=1.0).contains(&p) => Ok(()),
             Self::Independent(p) => out("loss", p, "between 0 and 1"),
             Self::Gilbert { p, burst: _ } if !(0.0..1.0).contains(&p) => out("gilbert: p", p, "between 0 and below 1"),
-            Self::Gilbert { p, burst } if burst.is_finite() && burst >= 1.0 && burst >= p / (1.0 - p) => Ok(self),
+            Self::Gilbert { p, burst } if burst.is_finite() && burst >= 1.0 && burst >= p / (1.0 - p) => Ok(()),
             Self::Gilbert { p, burst } => {
                 let least = f64::max(1.0, p / (1.0 - p));
                 out("gilbert: burst", burst, &format!("at least {least} heartbeats where a share of {p} is lost"))
@@ -101,7 +101,8 @@ impl FromStr for Loss {
             Some(("gilbert", list)) => {
                 let mut parts = Parts::read("gilbert", list, "gilbert:p=0.01,burst=5")?;
                 let (p, burst) = (parts.number("p", 0.0, 1.0)?, parts.number("burst", 1.0, 1e9)?);
-                parts.done(Self::Gilbert { p, burst })?.check()
+                let gilbert = parts.done(Self::Gilbert { p, burst })?;
+                gilbert.check().map(|()| gilbert)
             }
             Some((name, _)) => Err(SpecError(format!("unknown loss model {name:?}; write {USAGE}"))),
             None if text == "none" => Ok(Self::None),
@@ -129,9 +130,10 @@ mod tests {
 
     const N: usize = 1_000_000;
 
+    #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn losses(model: Loss) -> Vec<bool> {
-        let mut path = Lossy::new(model, Stream::new(7, 0, Purpose::Loss));
-        (0..N).map(|_| path.loses(model)).collect()
+        let mut path = Lossy::new(&model, Stream::new(7, 0, Purpose::Loss));
+        (0..N).map(|_| path.loses(&model)).collect()
     }
 
     fn share(losses: &[bool]) -> f64 {

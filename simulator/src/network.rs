@@ -33,7 +33,7 @@ impl Network {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let stream = |node: u32, purpose| Stream::new(scenario.seed, u64::from(node), purpose);
         let path = |node| Path {
-            losses: Lossy::new(scenario.loss, stream(node, Purpose::Loss)),
+            losses: Lossy::new(&scenario.loss, stream(node, Purpose::Loss)),
             delays: stream(node, Purpose::Delay),
             duplicates: stream(node, Purpose::Duplicate),
         };
@@ -56,7 +56,7 @@ impl Network {
     pub(crate) fn carry(&mut self, scenario: &Scenario, node: u32, now: Instant, mut arrives: impl FnMut(Instant)) {
         let path = &mut self.paths[node as usize];
         // The chain of losses goes on behind a partition too.
-        let lost = path.losses.loses(scenario.loss);
+        let lost = path.losses.loses(&scenario.loss);
         let delay = scenario.delay.draw(&mut path.delays);
         if lost || is_cut(&scenario.partitions, &self.cut, node, now) {
             return;

@@ -445,7 +445,7 @@ mod tests {
         let long = Some(Pauses { every: Span::from_secs(1), length: Span::from_secs(300 * 86_400) });
         assert_eq!(faults(&Scenario { pauses: long, ..Scenario::default() }), ["heartbeats"]);
         let tail = Delay::Pareto { min: Span::from_secs(1), shape: 0.1 };
-        assert_eq!(faults(&Scenario { delay: tail, crashes: 1, ..Scenario::default() }), ["down"]);
+        assert_eq!(faults(&Scenario { delay: tail.clone(), crashes: 1, ..Scenario::default() }), ["down"]);
         assert_eq!(faults(&Scenario { delay: tail, ..Scenario::default() }), Vec::<&str>::new());
     }
 

@@ -53,8 +53,8 @@ pub enum DelayLaw {
 
 impl DelayLaw {
     /// The law that a simulated network follows, if it is one of these.
-    pub fn of(delay: Delay) -> Option<Self> {
-        match delay {
+    pub fn of(delay: &Delay) -> Option<Self> {
+        match *delay {
             Delay::Const(delay) => Some(Self::Constant { delay: delay.secs_f64() }),
             Delay::Uniform { from, to } => Some(Self::Uniform { least: from.secs_f64(), most: to.secs_f64() }),
             Delay::Exp(mean) if mean.is_zero() => Some(Self::Constant { delay: 0.0 }),

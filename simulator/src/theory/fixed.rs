@@ -33,8 +33,8 @@ pub enum LossLaw {
 
 impl LossLaw {
     /// The law that a simulated network follows.
-    pub fn of(loss: Loss) -> Self {
-        match loss {
+    pub fn of(loss: &Loss) -> Self {
+        match *loss {
             Loss::None => Self::Independent { loss: 0.0 },
             Loss::Independent(loss) => Self::Independent { loss },
             Loss::Gilbert { p, burst } => Self::Gilbert { loss: p, burst },
