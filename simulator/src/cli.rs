@@ -18,8 +18,11 @@ use systole_core::{Span, Wait};
 use crate::latency::Delay;
 use crate::loss::Loss;
 use crate::report;
-use crate::run::{Progress, run_while};
-use crate::scenario::{DEFAULT_SEED, DetectorChoice, Partition, Pauses, Phase, Scenario};
+use crate::run::{Progress, run_on};
+use crate::scenario::{
+    ClockStep, DEFAULT_SEED, DetectorChoice, Group, Incident, Partition, Pauses, Phase, Reorder, Restart, Scenario,
+    Stall, Troubles, Uplink,
+};
 
 /// Which interval, which timeout, and how sure are we: simulates heartbeats against the detectors
 /// of systole, under virtual time.
@@ -95,6 +98,36 @@ struct Run {
     /// Nothing that this share of the nodes sends arrives meanwhile: 0.3@60s..90s; may be repeated
     #[arg(long, value_name = "SPEC")]
     partition: Vec<Partition>,
+    /// So many of the nodes use the ids of others: two senders, one id
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    clones: u32,
+    /// This share of the nodes crashes at one instant: 0.2@5m,down=30s; may be repeated
+    #[arg(long, value_name = "SPEC")]
+    incident: Vec<Incident>,
+    /// Some heartbeats are held back, so that later ones overtake them: p=0.01,by=50ms
+    #[arg(long, value_name = "SPEC")]
+    reorder: Option<Reorder>,
+    /// All nodes share a line of so many datagrams a second: rate=1000,queue=200
+    #[arg(long, value_name = "SPEC")]
+    uplink: Option<Uplink>,
+    /// The monitor does nothing for a while: 3s@60s, or at random every=10m,length=2s; may be repeated
+    #[arg(long, value_name = "SPEC")]
+    stall: Vec<Stall>,
+    /// How many datagrams wait in the monitor's receive buffer at most [default: any number]
+    #[arg(long, value_name = "N")]
+    buffer: Option<u32>,
+    /// How many datagrams a second the monitor can take in [default: any number]
+    #[arg(long, value_name = "N")]
+    capacity: Option<u32>,
+    /// The monitor ends and begins anew: 60s,down=2s,snapshot=yes; may be repeated
+    #[arg(long, value_name = "SPEC")]
+    restart: Vec<Restart>,
+    /// Somebody sets the monitor's clock: +1h@60s or -1h@60s; may be repeated
+    #[arg(long, value_name = "SPEC", allow_hyphen_values = true)]
+    clock_step: Vec<ClockStep>,
+    /// Threads to run on; the result doesn't depend on it [default: as many as there are cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<std::num::NonZeroU16>,
     /// Keys every random number; the same seed is the same run
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
     seed: u64,
@@ -139,8 +172,11 @@ fn run(asked: &Run) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     let interrupted = interrupted.context("can't catch interrupts")?;
-    let mut bar = Bar::new(scenario.heartbeats);
-    let outcome = run_while(&scenario, |progress| {
+    let mut bar = Bar::new(scenario.heartbeats());
+    let threads = asked
+        .threads
+        .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), |threads| threads.get().into());
+    let outcome = run_on(&scenario, threads, |progress| {
         bar.show(progress);
         !interrupted.load(Ordering::Relaxed)
     });
@@ -160,8 +196,7 @@ fn run(asked: &Run) -> anyhow::Result<ExitCode> {
 impl Run {
     fn scenario(&self) -> Scenario {
         let heartbeats = self.heartbeats.unwrap_or(1_000_000.max(u64::from(self.nodes) * 100));
-        Scenario {
-            seed: self.seed,
+        let group = Group {
             nodes: self.nodes,
             interval: self.interval,
             jitter: self.jitter,
@@ -172,17 +207,30 @@ impl Run {
             },
             pauses: self.pauses,
             twice: self.twice,
+            clones: self.clones,
             crashes: self.crashes.unwrap_or(heartbeats / 1_000),
             goodbyes: self.goodbyes,
+            incidents: self.incident.clone(),
             down: self.down,
             loss: self.loss.clone(),
             delay: self.delay.clone(),
             duplicates: self.duplicates,
+            reorder: self.reorder,
             partitions: self.partition.clone(),
+            uplink: self.uplink,
             detector: self.detector,
             confirm: self.confirm,
             heartbeats,
-        }
+            ..Group::default()
+        };
+        let monitor = Troubles {
+            stalls: self.stall.clone(),
+            buffer: self.buffer,
+            capacity: self.capacity,
+            restarts: self.restart.clone(),
+            clock_steps: self.clock_step.clone(),
+        };
+        Scenario { seed: self.seed, groups: vec![group], monitor }
     }
 }
 

@@ -225,7 +225,7 @@ impl fmt::Display for Delay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Purpose;
+    use crate::random::{Actor, Purpose};
 
     const N: usize = 200_000;
 
@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn draws(text: &str) -> Vec<f64> {
-        let mut stream = Stream::new(7, 0, Purpose::Delay);
+        let mut stream = Stream::new(7, Actor::node(0, 0), Purpose::Delay);
         let delay = read(text);
         (0..N).map(|_| delay.draw(&mut stream).secs_f64()).collect()
     }

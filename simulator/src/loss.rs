@@ -126,13 +126,13 @@ impl fmt::Display for Loss {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Purpose;
+    use crate::random::{Actor, Purpose};
 
     const N: usize = 1_000_000;
 
     #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn losses(model: Loss) -> Vec<bool> {
-        let mut path = Lossy::new(&model, Stream::new(7, 0, Purpose::Loss));
+        let mut path = Lossy::new(&model, Stream::new(7, Actor::node(0, 0), Purpose::Loss));
         (0..N).map(|_| path.loses(&model)).collect()
     }
 
