@@ -8,8 +8,8 @@
 //! Kept is what a node said and what was concluded. Left behind is what only an unbroken watch can
 //! know: when the last heartbeat arrived, which of the last ones were lost, and how punctual the
 //! node is. Nobody listened meanwhile, so the next heartbeat's distance from the last one says
-//! nothing, and neither does a gap in the numbers. Who heard a node and who keeps its belief where
-//! are none of this file's business.
+//! nothing, and neither does a gap in the numbers. Where beliefs are kept, and how often, is for
+//! whoever drives the monitor to say.
 
 use core::fmt;
 
@@ -22,6 +22,22 @@ use crate::{Incarnation, Instant, Liveness, NodeId, Payload, Seq, Share, Span, i
 ///
 /// Instants are on the time line of the monitor that it comes from; whoever carries it to another
 /// line translates them.
+///
+/// ```
+/// use systole_core::{Backlog, Datagram, Instant, Monitor, NodeIx, Span};
+///
+/// let start = Instant::from_nanos(1_000_000_000);
+/// let mut former = Monitor::new(Default::default(), start);
+/// let heartbeat = Datagram { bytes: b"hb web-1 interval=1s", arrival: start, truncated: false };
+/// former.turn(start, &[heartbeat], Backlog::Drained, &mut ());
+///
+/// let again = start + Span::from_secs(60);
+/// let mut monitor = Monitor::new(Default::default(), again);
+/// for belief in (0..former.places()).filter_map(|place| former.belief(NodeIx::new(place))) {
+///     let ix = monitor.take_over(&belief, again).unwrap();
+///     assert_eq!(monitor.node(ix).unwrap().due, Some(again + Span::from_millis(3_250)));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Belief<'a> {
     /// The node.
