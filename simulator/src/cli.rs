@@ -39,6 +39,8 @@ enum Command {
     Run(Box<Run>),
     /// Holds the simulator against what can be computed exactly; exit 1 beyond 4 sigma.
     Validate(crate::validate::Args),
+    /// Replays real traces: every detector at equal mean detection time, or those named as they are set.
+    Replay(crate::replay::Args),
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +149,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(asked) => run(&asked),
         Command::Validate(args) => crate::validate::run(args),
+        Command::Replay(args) => crate::replay::run(&args),
     };
     match done {
         Ok(code) => code,
@@ -235,7 +238,7 @@ impl Run {
 }
 
 /// Set by the first ctrl-C, which ends the run with what it has. The second one kills.
-fn interrupts() -> io::Result<Arc<AtomicBool>> {
+pub(crate) fn interrupts() -> io::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
@@ -245,18 +248,18 @@ fn interrupts() -> io::Result<Arc<AtomicBool>> {
 }
 
 /// How far it is and how long it takes, on a terminal, once it takes longer than two seconds.
-struct Bar {
+pub(crate) struct Bar {
     bar: Option<ProgressBar>,
     started: Instant,
     of: u64,
 }
 
 impl Bar {
-    fn new(of: u64) -> Self {
+    pub(crate) fn new(of: u64) -> Self {
         Self { bar: None, started: Instant::now(), of }
     }
 
-    fn show(&mut self, progress: Progress) {
+    pub(crate) fn show(&mut self, progress: Progress) {
         if self.bar.is_none() && self.started.elapsed() > Duration::from_secs(2) && io::stderr().is_terminal() {
             let style = ProgressStyle::with_template("{bar:30} {percent}% of {len} heartbeats, {eta} left")
                 .expect("the template is one");
@@ -267,7 +270,7 @@ impl Bar {
         }
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }

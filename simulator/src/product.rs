@@ -8,10 +8,10 @@
 use systole_core::config::Config;
 use systole_core::event::{Cause, Sink, Transition};
 use systole_core::wire::{HEADER, Kind, Message, NODE, emit_binary};
-use systole_core::{Backlog, Datagram, Incarnation, Instant, Monitor, NodeId, Seq, Span, Tick};
+use systole_core::{Backlog, Datagram, Incarnation, Instant, Monitor, NodeId, NodeIx, Seq, Span, Tick};
 
 use crate::judge::{Arrival, Verdict};
-use crate::scenario::Scenario;
+use crate::scenario::{Group, Scenario};
 use crate::slice::Slice;
 
 /// So many datagrams go into one call of the monitor, as they come off a socket in the engine.
@@ -57,25 +57,28 @@ struct Speech {
 }
 
 impl Product {
+    /// The monitor of a scenario's nodes, of those in this slice.
     pub(crate) fn new(scenario: &Scenario, slice: &Slice) -> Self {
         let config = Config::new(scenario.plan()).expect("the scenario was checked");
-        let speakers: Vec<Speaker> = (0..slice.len() as u32).map(|node| speaker(scenario, slice, node)).collect();
+        let speakers = (0..slice.len() as u32).map(|node| speaker(scenario, slice, node)).collect();
+        let alone = scenario.groups.len() == 1;
+        let speech = |group: &Group| Speech::new((!alone).then(|| group.name.clone()), group.interval);
+        Self::of(config, speakers, scenario.groups.iter().map(speech).collect())
+    }
+
+    /// A monitor of one node alone, which declares this interval.
+    pub(crate) fn of_one(config: Config, interval: Span) -> Self {
+        let speaker = Speaker { id: NodeId::of(&name_of(0)), name: 0, group: 0 };
+        Self::of(config, vec![speaker], vec![Speech::new(None, interval)])
+    }
+
+    fn of(config: Config, speakers: Vec<Speaker>, groups: Vec<Speech>) -> Self {
         // Of two with one id the first stands for it.
         let mut by_id: Vec<(NodeId, u32)> = speakers.iter().map(|speaker| speaker.id).zip(0..).collect();
         by_id.sort_unstable();
         by_id.dedup_by_key(|(id, _)| *id);
-        let alone = scenario.groups.len() == 1;
-        let mut bytes = Vec::new();
-        let groups = scenario.groups.iter().map(|group| {
-            let message = Message { interval: Some(group.interval), ..Message::of(Kind::Heartbeat, speakers[0].id) };
-            bytes.clear();
-            emit_binary(&message, &mut bytes).expect("a plain heartbeat can be sent");
-            let plain = bytes.as_slice().try_into().expect("a heartbeat without fields is a header");
-            Speech { name: (!alone).then(|| group.name.clone()), interval: group.interval, plain }
-        });
-        let groups = groups.collect();
         let monitor = Monitor::new(config.clone(), Instant::ORIGIN);
-        Self { monitor, config, believed: 0, speakers, groups, by_id, bytes }
+        Self { monitor, config, believed: 0, speakers, groups, by_id, bytes: Vec::new() }
     }
 
     pub(crate) fn next(&self) -> Option<Tick> {
@@ -103,11 +106,22 @@ impl Product {
         }
     }
 
-    /// Another monitor takes this one's place at `now`.
+    /// Another monitor takes this one's place at `now`, and with a `snapshot` its beliefs.
     pub(crate) fn restart(&mut self, now: Instant, snapshot: bool) {
-        let _ = snapshot;
         let former = core::mem::replace(&mut self.monitor, Monitor::new(self.config.clone(), now));
         self.believed += former.counters().heartbeats;
+        if snapshot {
+            let beliefs = (0..former.places()).filter_map(|place| former.belief(NodeIx::new(place)));
+            for belief in beliefs {
+                self.monitor.take_over(&belief, now).expect("what one monitor believed the next can take over");
+            }
+        }
+    }
+
+    /// Until when the silence of this node is normal; nothing if it was never heard.
+    pub(crate) fn deadline(&self, node: u32) -> Option<Tick> {
+        let ix = self.monitor.find(&self.speakers[node as usize].id)?;
+        self.monitor.node(ix).map(|view| view.evidence.deadline.tick_up())
     }
 
     /// How many bytes this takes as a datagram.
@@ -161,6 +175,16 @@ impl Product {
             ..Message::of(kind, id)
         };
         emit_binary(&message, &mut self.bytes).expect("its name is a name and its interval isn't zero");
+    }
+}
+
+impl Speech {
+    fn new(name: Option<String>, interval: Span) -> Self {
+        let anybody = NodeId::from_bytes([0; 16]);
+        let mut bytes = Vec::new();
+        emit_binary(&Message { interval: Some(interval), ..Message::of(Kind::Heartbeat, anybody) }, &mut bytes)
+            .expect("a plain heartbeat can be sent");
+        Self { name, interval, plain: bytes.try_into().expect("a heartbeat without fields is a header") }
     }
 }
 
@@ -225,7 +249,6 @@ impl Sink for Ear<'_> {
 mod tests {
     use super::*;
     use crate::random::{Actor, Purpose, Stream};
-    use crate::scenario::Group;
     use systole_core::wire::messages;
 
     fn product() -> Product {

@@ -87,10 +87,8 @@ pub fn run_while(scenario: &Scenario, go_on: impl FnMut(Progress) -> bool) -> Ou
 /// On a scenario that [`Scenario::check`] finds faults with.
 pub fn run_on(scenario: &Scenario, threads: usize, mut go_on: impl FnMut(Progress) -> bool) -> Outcome {
     assert_possible(scenario);
-    let places: Vec<Range<u32>> = match scenario.is_coupled() {
-        true => vec![0..scenario.nodes()],
-        false => Slice::cut(scenario, TOGETHER).collect(),
-    };
+    let together = if scenario.is_coupled() { scenario.nodes() } else { TOGETHER };
+    let places: Vec<Range<u32>> = Slice::cut(scenario, together).collect();
     let (of, stop) = (scenario.heartbeats(), AtomicBool::new(false));
     let mut parts = if threads <= 1 || places.len() == 1 {
         let mut sent = 0;

@@ -255,8 +255,8 @@ const NODES_MAX: u32 = 20_000_000;
 /// The product tells a few more apart.
 const GROUPS_MAX: usize = 1_000;
 /// What the product's monitor accepts as declared.
-const INTERVAL_MIN: Span = Span::from_millis(10);
-const INTERVAL_MAX: Span = Span::from_secs(7 * 86_400);
+pub(crate) const INTERVAL_MIN: Span = Span::from_millis(10);
+pub(crate) const INTERVAL_MAX: Span = Span::from_secs(7 * 86_400);
 const HEARTBEATS_MAX: u64 = 1_000_000_000_000;
 const MILLISECOND: Span = Span::from_millis(1);
 /// A hundred years in seconds; the nanoseconds of an instant last for 584.

@@ -27,6 +27,7 @@ use systole_core::Span;
 use systole_core::config::{Plan, Rule, Settings};
 
 pub use check::Fault;
+pub(crate) use check::{INTERVAL_MAX, INTERVAL_MIN};
 pub use detector::DetectorChoice;
 pub use group::{Group, Phase};
 pub use incident::Incident;
