@@ -11,7 +11,9 @@
 
 mod read;
 mod schedule;
+mod shipped;
 
+use std::io;
 use std::path::Path;
 
 use systole_core::{Instant, Span};
@@ -63,16 +65,28 @@ pub struct Heard {
 }
 
 impl Trace {
-    /// Reads a file, gzipped or not.
+    /// Reads a file, gzipped or not; where there is none, the shipped trace of that name.
     ///
     /// # Errors
-    /// A file that can't be read; else as [`Trace::parse`].
+    /// Neither a file that can be read nor a shipped trace; else as [`Trace::parse`].
     pub fn read(path: &Path) -> Result<Self, TraceError> {
         let name = path.display().to_string();
         match std::fs::read(path) {
             Ok(bytes) => Self::parse(&name, &bytes),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Self::shipped(&name)
+                .ok_or_else(|| TraceError::Nowhere { name, shipped: Self::shipped_names().join(", ") }),
             Err(why) => Err(TraceError::Open { name, why }),
         }
+    }
+
+    /// The trace of this name that is part of the binary.
+    pub fn shipped(name: &str) -> Option<Self> {
+        shipped::find(name)
+    }
+
+    /// How the traces that are part of the binary are called.
+    pub fn shipped_names() -> Vec<&'static str> {
+        shipped::names().collect()
     }
 
     /// Reads CSV with a header, gzipped or not. It has either
@@ -122,5 +136,21 @@ impl Series {
             self.beats.iter().filter_map(heard).chain(self.repeats.iter().copied()).collect();
         arrivals.sort_unstable();
         arrivals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nowhere_is_told_what_there_is() {
+        let error = Trace::read(Path::new("nowhere/mobile-4g")).expect_err("no such trace").to_string();
+        assert_eq!(
+            error,
+            "there is neither a file nor a shipped trace nowhere/mobile-4g; the shipped ones are host-idle, \
+             host-starved, collector-overload, mobile-5g, lorawan"
+        );
+        assert_eq!(Trace::read(Path::new("mobile-5g")).expect("shipped").series.len(), 3);
     }
 }

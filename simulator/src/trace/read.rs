@@ -15,7 +15,15 @@ use super::{Beat, Heard, Series, Trace};
 /// Why a trace can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// There is no such file, or it can't be read.
+    /// No file has this name, and no shipped trace.
+    #[error("there is neither a file nor a shipped trace {name}; the shipped ones are {shipped}")]
+    Nowhere {
+        /// What was asked for.
+        name: String,
+        /// What there would be.
+        shipped: String,
+    },
+    /// The file can't be read.
     #[error("can't read the trace {name}: {why}")]
     Open {
         /// What was asked for.
