@@ -16,6 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use systole_core::{Span, Wait};
 
 use crate::latency::Delay;
+use crate::lifetime::Lifetime;
 use crate::loss::Loss;
 use crate::report;
 use crate::run::{Progress, run_on};
@@ -23,6 +24,7 @@ use crate::scenario::{
     ClockStep, DEFAULT_SEED, DetectorChoice, Group, Incident, Partition, Pauses, Phase, Reorder, Restart, Scenario,
     Stall, Troubles, Uplink,
 };
+use crate::transport::Transport;
 
 /// Which interval, which timeout, and how sure are we: simulates heartbeats against the detectors
 /// of systole, under virtual time.
@@ -58,12 +60,16 @@ struct Run {
     /// How long a suspect may stay silent before it is failed: 3x (intervals) or 5s
     #[arg(long, value_name = "WAIT", default_value = "3x")]
     confirm: Wait,
-    /// none, a probability such as 0.01, or gilbert:p=0.01,burst=5
+    /// none, a probability such as 0.01, gilbert:p=0.01,burst=5[,bad=0.8,good=0.001],
+    /// fading:p=0.32,sigma=1,memory=50, fritchman:p=0.0062,runs=47x1|2x3.5|1x26,
+    /// periodic:every=15s,length=1s,loss=0.05,else=0.001[,phase=3s|random], trace:FILE[,by=time|row],
+    /// or a sum of them: 0.001+periodic:...
     #[arg(long, value_name = "SPEC", default_value = "none", allow_hyphen_values = true)]
     loss: Loss,
     /// const:20ms, uniform:10ms..30ms, exp:20ms, normal:mean=20ms,sd=5ms,
-    /// lognormal:median=20ms,sigma=0.5, gamma:mean=20ms,shape=2, weibull:scale=20ms,shape=0.8 or
-    /// pareto:min=10ms,shape=2.5
+    /// lognormal:median=20ms,sigma=0.5, gamma:mean=20ms,shape=2, weibull:scale=20ms,shape=0.8,
+    /// pareto:min=10ms,shape=2.5, all but gamma with ,lag1=0.7 at the end, histogram:12x0.5ms|300x1ms,
+    /// regimes:exp:20ms@6h|exp:200ms@1h or trace:FILE[,by=time|row]
     #[arg(long, value_name = "SPEC", default_value = "const:0ms")]
     delay: Delay,
     /// The length of the run: heartbeats sent by all nodes together [default: 1000000, or 100 for
@@ -100,6 +106,16 @@ struct Run {
     /// Nothing that this share of the nodes sends arrives meanwhile: 0.3@60s..90s; may be repeated
     #[arg(long, value_name = "SPEC")]
     partition: Vec<Partition>,
+    /// How long a life lasts before it ends in a crash, on top of --crashes: exp:30d,
+    /// weibull:mean=30d,shape=0.45, lognormal:median=30d,sigma=1.5 or gamma:mean=30d,shape=0.5
+    #[arg(long, value_name = "SPEC")]
+    lifetime: Option<Lifetime>,
+    /// How long such a node stays down, as --lifetime [default: as --down]
+    #[arg(long, value_name = "SPEC")]
+    outage: Option<Lifetime>,
+    /// datagram, or reliable:rto=200ms,rto-max=60s: a connection that repeats what was lost
+    #[arg(long, value_name = "SPEC", default_value = "datagram")]
+    transport: Transport,
     /// So many of the nodes use the ids of others: two senders, one id
     #[arg(long, value_name = "N", default_value_t = 0)]
     clones: u32,
@@ -214,9 +230,12 @@ impl Run {
             crashes: self.crashes.unwrap_or(heartbeats / 1_000),
             goodbyes: self.goodbyes,
             incidents: self.incident.clone(),
+            lifetime: self.lifetime,
+            outage: self.outage,
             down: self.down,
             loss: self.loss.clone(),
             delay: self.delay.clone(),
+            transport: self.transport,
             duplicates: self.duplicates,
             reorder: self.reorder,
             partitions: self.partition.clone(),

@@ -1,20 +1,22 @@
 //! Between the nodes and the monitor: what is lost, what is late, what comes twice.
 //!
 //! ```text
-//!   node ─► loss, delay ─┬─► partition ─► (held back) ─► (copied) ─► arrives
-//!   node ─► loss, delay ─┘
+//!   node ─► loss, delay ─► partition ─► (repeated) ─► (held back) ─► (copied) ─► arrives
 //! ```
 //! Each node has a path of its own, with its own random streams and its own memory of losses. A
 //! partition is a time in which nothing that a chosen node sends arrives. Only heartbeats travel
-//! here, and in one direction, since nobody answers them.
+//! here, and in one direction, since nobody answers them. What is in brackets few groups need, and
+//! only they pay for it.
 
 use systole_core::Instant;
 
 use crate::fate::Fate;
+use crate::latency::Delays;
 use crate::loss::Lossy;
 use crate::random::{Actor, Purpose, Stream};
 use crate::scenario::{Group, Scenario};
 use crate::slice::Slice;
+use crate::transport::{Reliable, Timeouts, Transport};
 
 /// The paths of some nodes to the monitor.
 #[derive(Debug)]
@@ -27,19 +29,23 @@ pub(crate) struct Network {
     cut: Vec<u64>,
 }
 
-/// One cache line.
+/// Within one cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Path {
     losses: Lossy,
-    delays: Stream,
+    delays: Delays,
 }
 
 const _: () = assert!(size_of::<Path>() == 64);
 
-/// The streams of copies and of what is held back.
+/// What happens to a datagram besides loss and delay.
 #[derive(Debug)]
 struct Detour {
+    connection: Reliable,
+    /// What became of the last attempt that the connection made at first: what waits behind a
+    /// repetition waits for that.
+    held_up: Fate,
     duplicates: Stream,
     reorder: Stream,
 }
@@ -50,22 +56,29 @@ pub(crate) const PARTITIONS_MAX: usize = u64::BITS as usize;
 impl Network {
     pub(crate) fn new(scenario: &Scenario, slice: &Slice) -> Self {
         let stream = |actor: Actor, purpose| Stream::new(scenario.seed, actor, purpose);
-        let path = |actor: Actor| Path {
-            losses: Lossy::new(&scenario.groups[actor.group as usize].loss, stream(actor, Purpose::Loss)),
-            delays: stream(actor, Purpose::Delay),
+        let group = |actor: Actor| &scenario.groups[actor.group as usize];
+        let path = |actor: Actor| {
+            let Group { loss, delay, interval, .. } = group(actor);
+            Path {
+                losses: Lossy::new(loss, stream(actor, Purpose::Loss), *interval),
+                delays: Delays::new(delay, stream(actor, Purpose::Delay), *interval),
+            }
         };
         let detour = |actor: Actor| Detour {
+            connection: Reliable::default(),
+            held_up: Fate::Sent,
             duplicates: stream(actor, Purpose::Duplicate),
             reorder: stream(actor, Purpose::Reorder),
         };
         // A node's numbers for all partitions come from one stream, in their order.
         let cut = |actor: Actor| {
             let mut choice = stream(actor, Purpose::Partition);
-            let partitions = scenario.groups[actor.group as usize].partitions.iter().enumerate();
+            let partitions = group(actor).partitions.iter().enumerate();
             partitions.map(|(bit, partition)| u64::from(choice.chance(partition.share)) << bit).sum()
         };
         let any = |has: fn(&Group) -> bool| scenario.groups.iter().any(has);
-        let detours = any(|group| group.duplicates > 0.0 || group.reorder.is_some());
+        let detours =
+            any(|group| group.duplicates > 0.0 || group.reorder.is_some() || group.transport != Transport::Datagram);
         let partitions = any(|group| !group.partitions.is_empty());
         Self {
             paths: slice.actors().map(path).collect(),
@@ -83,26 +96,63 @@ impl Network {
     /// comes out at the other end. Says what became of it.
     pub(crate) fn carry(&mut self, group: &Group, node: u32, now: Instant, mut arrives: impl FnMut(Instant)) -> Fate {
         let path = &mut self.paths[node as usize];
-        // The chain of losses goes on behind a partition too.
-        let lost = path.losses.loses(&group.loss);
-        let delay = group.delay.draw(&mut path.delays);
-        if self.cut.get(node as usize).is_some_and(|cut| is_cut(group, *cut, now)) {
-            return Fate::Cut;
-        }
-        if lost {
-            return Fate::Lost;
-        }
+        let cut = self.cut.get(node as usize).copied().unwrap_or_default();
         let Some(detour) = self.detours.get_mut(node as usize) else {
-            arrives(now + delay);
-            return Fate::Sent;
+            // The chain of losses goes on behind a partition too.
+            let lost = path.losses.loses(&group.loss, now);
+            let delay = path.delays.draw(&group.delay, now);
+            let fate = fate(lost, is_cut(group, cut, now));
+            if fate == Fate::Sent {
+                arrives(now + delay);
+            }
+            return fate;
         };
+        let (arrival, fate) = match group.transport {
+            Transport::Datagram => {
+                let lost = path.losses.loses(&group.loss, now);
+                let delay = path.delays.draw(&group.delay, now);
+                let fate = fate(lost, is_cut(group, cut, now));
+                ((fate == Fate::Sent).then_some(now + delay), fate)
+            }
+            Transport::Reliable(timeouts) => repeated(&timeouts, path, detour, group, cut, now),
+        };
+        let Some(arrival) = arrival else { return fate };
         let held = group.reorder.filter(|reorder| detour.reorder.chance(reorder.p)).map(|reorder| reorder.by);
-        arrives(now + delay + held.unwrap_or_default());
+        arrives(arrival + held.unwrap_or_default());
         if group.duplicates > 0.0 && detour.duplicates.chance(group.duplicates) {
             // From its own stream, so that what the first copies take doesn't depend on it.
             arrives(now + group.delay.draw(&mut detour.duplicates));
         }
-        Fate::Sent
+        fate
+    }
+}
+
+/// Over a connection: when it arrives, and what has held it up.
+fn repeated(
+    timeouts: &Timeouts,
+    path: &mut Path,
+    detour: &mut Detour,
+    group: &Group,
+    cut: u64,
+    now: Instant,
+) -> (Option<Instant>, Fate) {
+    let Path { losses, delays } = path;
+    let mut first = None;
+    let lost = |at| {
+        let fate = fate(losses.loses(&group.loss, at), is_cut(group, cut, at));
+        first.get_or_insert(fate);
+        fate != Fate::Sent
+    };
+    let arrival = detour.connection.carry(timeouts, now, lost, |at| delays.draw(&group.delay, at));
+    detour.held_up = first.unwrap_or(detour.held_up);
+    (arrival, detour.held_up)
+}
+
+fn fate(lost: bool, cut: bool) -> Fate {
+    match (cut, lost) {
+        (true, _) => Fate::Cut,
+        (false, true) => Fate::Lost,
+        (false, false) => Fate::Sent,
     }
 }
 

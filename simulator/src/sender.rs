@@ -51,7 +51,7 @@ pub(crate) struct Sender {
     sent: u64,
     /// After so many of them this life ends.
     life_ends: u64,
-    /// When this life ends whatever it has sent: the next incident.
+    /// When this life ends whatever it has sent: an incident, or its lifetime is over.
     dies: Instant,
     /// Which life it is in; the first is 1.
     pub(crate) life: u32,
@@ -62,10 +62,11 @@ pub(crate) struct Sender {
     ends: u64,
     ended: u64,
     /// How long it will be down when `dies` has come.
-    incident_down: Span,
+    down: Span,
     jitter: Stream,
     twice: Stream,
     crash: Stream,
+    lifetimes: Stream,
     pause: Stream,
     pause_at: Instant,
     pause_until: Instant,
@@ -104,11 +105,12 @@ impl Sender {
             ends: share(group.crashes),
             ended: 0,
             dies: NEVER,
-            incident_down: Span::ZERO,
+            down: Span::ZERO,
             next: Act::Begin,
             jitter: stream(Purpose::Jitter),
             twice: stream(Purpose::Twice),
             crash: stream(Purpose::Crash),
+            lifetimes: stream(Purpose::Lifetime),
             pause: stream(Purpose::Pause),
             pause_at: begun,
             pause_until: begun,
@@ -134,7 +136,7 @@ impl Sender {
             }
             Act::Crash | Act::Leave if self.sent < self.budget => {
                 self.next = Act::Begin;
-                let down = if now >= self.dies { self.incident_down } else { group.downtime() };
+                let down = if now >= self.dies { self.down } else { group.downtime() };
                 Some(now + down)
             }
             Act::Crash | Act::Leave | Act::Stop => None,
@@ -157,7 +159,7 @@ impl Sender {
         (self.begun, self.index, self.seq) = (now, 0, 0);
         self.life += 1;
         self.life_ends = self.plan_end();
-        self.plan_incident(group, seed, now);
+        self.plan_death(group, seed, now);
     }
 
     /// After how many heartbeats this life ends. The budget is cut into as many equal pieces as
@@ -171,16 +173,24 @@ impl Sender {
         (place as u64).clamp(self.sent + 1, self.budget - (self.ends - self.ended - 1))
     }
 
-    /// When the next incident that hits this node comes. Who is hit is drawn anew each time from
-    /// the same stream, so that it doesn't depend on what the node did meanwhile.
-    fn plan_incident(&mut self, group: &Group, seed: u64, now: Instant) {
+    /// When this life ends by the clock: with the next incident that hits the node, or when its
+    /// lifetime is over. Who is hit is drawn anew for each life from the same stream, so that it
+    /// doesn't depend on what the node did meanwhile.
+    fn plan_death(&mut self, group: &Group, seed: u64, now: Instant) {
         self.dies = NEVER;
+        if let Some(lifetime) = group.lifetime {
+            self.dies = now + lifetime.draw(&mut self.lifetimes);
+            self.down = group.outage.map_or_else(|| group.downtime(), |outage| outage.draw(&mut self.lifetimes));
+        }
+        if group.incidents.is_empty() {
+            return;
+        }
         let mut hit = Stream::new(seed, self.actor, Purpose::Incident);
         for incident in &group.incidents {
             let at = Instant::ORIGIN + incident.at;
             if hit.chance(incident.share) && at > now && at < self.dies {
                 self.dies = at;
-                self.incident_down = incident.down.unwrap_or_else(|| group.downtime());
+                self.down = incident.down.unwrap_or_else(|| group.downtime());
             }
         }
     }
@@ -331,6 +341,20 @@ mod tests {
         assert_eq!(crashes, [secs(10)]);
         // Those due at 0 s to 9 s, then those from 15 s on.
         assert_eq!(beats(&acts), (0..10).chain(15..35).map(secs).collect::<Vec<Instant>>());
+    }
+
+    #[test]
+    fn lives_last_and_outages_take_what_their_laws_say() {
+        let [lifetime, outage] = ["weibull:mean=100s,shape=0.45", "exp:50s"].map(|law| law.parse().ok());
+        let group = Group { lifetime, outage, heartbeats: 200_000, ..Group::default() };
+        let acts = acts(&group);
+        let crashes = acts.iter().filter(|(_, act)| *act == Act::Crash).count() as f64;
+        // A life that ends before its first interval is over still sends a heartbeat when it begins.
+        let lives = beats(&acts).len() as f64 / crashes;
+        assert!((90.0..112.0).contains(&lives), "{lives}");
+        let span = acts.last().expect("it stops").0.since(acts[0].0).secs_f64();
+        let down = (span - crashes * 100.0) / crashes;
+        assert!((40.0..60.0).contains(&down), "{down}");
     }
 
     #[test]

@@ -5,7 +5,9 @@ use systole_core::{Span, Wait};
 
 use super::{DetectorChoice, Incident, Partition, Pauses, Reorder, Scenario, Uplink, list, optional};
 use crate::latency::Delay;
+use crate::lifetime::Lifetime;
 use crate::loss::Loss;
+use crate::transport::Transport;
 
 /// One group: its senders, the network between them and the monitor, and how they are judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +39,10 @@ pub struct Group {
     pub goodbyes: f64,
     /// Crashes of many nodes at once, on top.
     pub incidents: Vec<Incident>,
+    /// How long a life lasts before it ends in a crash, on top of those; nothing: as long as the run.
+    pub lifetime: Option<Lifetime>,
+    /// How long such a node stays down; nothing: as long as any other.
+    pub outage: Option<Lifetime>,
     /// How long a crashed node stays down. Nothing: two intervals longer than finding it can take,
     /// if no heartbeat is on its way for longer than 99.9 % of them are.
     pub down: Option<Span>,
@@ -44,6 +50,8 @@ pub struct Group {
     pub loss: Loss,
     /// How long they take.
     pub delay: Delay,
+    /// What carries them: datagrams, or a connection that repeats what was lost.
+    pub transport: Transport,
     /// With this probability the network delivers a heartbeat a second time, with a delay of its own. 0 to 1.
     pub duplicates: f64,
     /// Some heartbeats are held back, so that later ones overtake them.
@@ -85,9 +93,12 @@ impl Default for Group {
             crashes: 0,
             goodbyes: 0.0,
             incidents: Vec::new(),
+            lifetime: None,
+            outage: None,
             down: None,
             loss: Loss::None,
             delay: Delay::Const(Span::ZERO),
+            transport: Transport::Datagram,
             duplicates: 0.0,
             reorder: None,
             partitions: Vec::new(),
@@ -129,12 +140,15 @@ impl Group {
             ("interval", self.interval.compact().to_string()),
             ("detector", self.detector.to_string()),
             ("confirm", self.confirm.to_string()),
-            ("loss", self.loss.to_string()),
-            ("delay", self.delay.to_string()),
+            ("loss", self.loss.at_interval(self.interval).to_string()),
+            ("delay", self.delay.at_interval(self.interval).to_string()),
+            ("transport", self.transport.to_string()),
             ("heartbeats", self.heartbeats.to_string()),
             ("crashes", self.crashes.to_string()),
             ("goodbyes", self.goodbyes.to_string()),
             ("incident", list(&self.incidents)),
+            ("lifetime", optional(self.lifetime.as_ref())),
+            ("outage", optional(self.outage.as_ref())),
             ("down", self.downtime().compact().to_string()),
             ("jitter", self.jitter.to_string()),
             ("drift", self.drift.to_string()),
