@@ -141,3 +141,47 @@ fn an_interrupt_keeps_what_is_done() {
     assert_eq!(said["complete"], false);
     assert!(said["heartbeats"].as_u64().is_some_and(|heartbeats| heartbeats < 1_000_000_000));
 }
+
+#[test]
+fn a_scenario_that_comes_with_it_runs_and_tells_of_each_group() {
+    let output = simulate("satellite --json --seed 9");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(said["seed"], 9);
+    let mistakes = |group: usize| said["groups"][group]["mistakes"].as_u64().expect("a count");
+    assert_eq!(said["groups"][0]["group"], "aliased");
+    assert_eq!(mistakes(0) + mistakes(1), said["mistakes"].as_u64().expect("a count"));
+    assert!(mistakes(0) > 0 && mistakes(1) > 0);
+}
+
+#[test]
+fn a_monitor_in_trouble_makes_no_mistakes_but_its_own() {
+    let output = simulate("late_monitor --json");
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(said["datagrams_dropped"].as_u64().is_some_and(|dropped| dropped > 0), "{said:#}");
+    let causes = said["mistakes_by_cause"].as_object().expect("causes");
+    for (cause, count) in causes {
+        assert!(cause == "monitor" || count == 0, "{cause}: {count}");
+    }
+    assert!(causes["monitor"].as_u64().is_some_and(|count| count > 0));
+}
+
+#[test]
+fn a_file_and_flags_are_not_mixed_and_a_missing_file_says_what_there_is() {
+    let output = simulate("lan --nodes 7");
+    assert_eq!(output.status.code(), Some(2));
+    let output = simulate("nowhere.toml");
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text.contains("can't read the scenario nowhere.toml") && text.contains("restart_storm"), "{text}");
+}
+
+#[test]
+fn csv_has_a_row_for_each_group_and_one_for_all() {
+    let output = simulate("satellite --csv");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), ["group", "aliased", "jittered", "all"]);
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()));
+    assert!(rows[0].contains(&"mistake_rate_per_s.ci_low") && rows[0].contains(&"detection_time_s.p999"));
+}

@@ -64,6 +64,10 @@ fn scenario(root: &DeTable<'_>, faults: &mut Faults) -> Scenario {
     for section in &sections {
         scenario.groups.push(group(section, length, faults));
     }
+    if sections.is_empty() && root.contains_key("group") {
+        // Why there is no group has been said.
+        return scenario;
+    }
     // What can't be read stands at its default, so that one mistake is one fault.
     for found in scenario.check() {
         let section = found.group.and_then(|group| sections.get(group)).copied();
