@@ -36,6 +36,8 @@ enum Command {
     Run(Box<Run>),
     /// Holds the simulator against what can be computed exactly; exit 1 beyond 4 sigma.
     Validate(crate::validate::Args),
+    /// Shows which models of loss and delay give again what real traces show.
+    Models(crate::models::Args),
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +120,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(asked) => run(&asked),
         Command::Validate(args) => crate::validate::run(args),
+        Command::Models(args) => crate::models::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -22,10 +22,12 @@
 mod calendar;
 pub mod cli;
 pub mod estimate;
+pub mod fit;
 mod judge;
 pub mod latency;
 pub mod lifetime;
 pub mod loss;
+pub mod models;
 mod network;
 mod nfd_s;
 mod product;
