@@ -186,11 +186,11 @@ fn climb(
     likely: impl Fn([f64; 3]) -> f64,
 ) -> (f64, [f64; 3]) {
     for _ in 0..HALVINGS {
-        for coordinate in 0..3 {
-            for sign in [1.0, -1.0] {
-                while steps[coordinate] > 0.0 {
+        for (coordinate, step) in steps.into_iter().enumerate().filter(|(_, step)| *step > 0.0) {
+            for step in [step, -step] {
+                loop {
                     let mut next = at;
-                    next[coordinate] += sign * steps[coordinate];
+                    next[coordinate] += step;
                     let value = likely(next);
                     if value <= best {
                         break;

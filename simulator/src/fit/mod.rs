@@ -111,20 +111,20 @@ mod tests {
     use super::*;
     use crate::latency::Delays;
     use crate::loss::Lossy;
-    use crate::random::{Purpose, Stream};
+    use crate::random::{Actor, Purpose, Stream};
     use systole_core::Instant;
 
     const SECOND: Span = Span::from_secs(1);
 
     fn losses(text: &str, n: usize) -> Vec<bool> {
         let model: Loss = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
-        let mut path = Lossy::new(&model, Stream::new(7, 0, Purpose::Loss), SECOND);
+        let mut path = Lossy::new(&model, Stream::new(7, Actor::node(0, 0), Purpose::Loss), SECOND);
         (0..n as u64).map(|beat| path.loses(&model, Instant::ORIGIN + SECOND * beat)).collect()
     }
 
     fn delays(text: &str, n: usize) -> Vec<Span> {
         let model: Delay = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
-        let mut path = Delays::new(&model, Stream::new(7, 0, Purpose::Delay), SECOND);
+        let mut path = Delays::new(&model, Stream::new(7, Actor::node(0, 0), Purpose::Delay), SECOND);
         (0..n as u64).map(|beat| path.draw(&model, Instant::ORIGIN + SECOND * beat)).collect()
     }
 

@@ -24,7 +24,7 @@ use systole_core::{Instant, Span};
 use crate::fit::{self, DelayStatistics, Fitted, LossStatistics};
 use crate::latency::{Delay, Delays};
 use crate::loss::{Loss, Lossy};
-use crate::random::{Purpose, Stream};
+use crate::random::{Actor, Purpose, Stream};
 use crate::scenario::DEFAULT_SEED;
 use crate::trace::Trace;
 
@@ -247,7 +247,7 @@ fn of_delays(
     let generated = |fit: &Fitted<Delay>| {
         let bic = fit.bic.is_finite().then_some(fit.bic);
         Generated::new(cut(fit.model.to_string()), bic, fit.reason.clone(), &real, seeds, |seed| {
-            let mut path = Delays::new(&fit.model, Stream::new(seed, 0, Purpose::Delay), interval);
+            let mut path = Delays::new(&fit.model, Stream::new(seed, Actor::node(0, 0), Purpose::Delay), interval);
             let at = |beat| Instant::ORIGIN + interval * beat;
             let delays: Vec<Span> = (0..statistics.count).map(|beat| path.draw(&fit.model, at(beat))).collect();
             values(DelayStatistics::of(&delays).expect("there are as many as in the trace").named())
@@ -259,7 +259,7 @@ fn of_delays(
 
 /// What a node loses that sends every `interval`.
 fn losses(model: &Loss, seed: u64, heartbeats: u64, interval: Span) -> Vec<bool> {
-    let mut path = Lossy::new(model, Stream::new(seed, 0, Purpose::Loss), interval);
+    let mut path = Lossy::new(model, Stream::new(seed, Actor::node(0, 0), Purpose::Loss), interval);
     (0..heartbeats).map(|beat| path.loses(model, Instant::ORIGIN + interval * beat)).collect()
 }
 

@@ -8,7 +8,7 @@ use systole_core::{Instant, Span};
 use super::{Comparison, Generated, losses};
 use crate::fit::LossStatistics;
 use crate::loss::{LORAWAN, Loss, Lossy};
-use crate::random::{Purpose, Stream};
+use crate::random::{Actor, Purpose, Stream};
 
 pub(super) fn comparisons(seeds: u32) -> Vec<Comparison> {
     vec![lorawan(seeds), satellite(seeds), aliasing(seeds)]
@@ -79,8 +79,8 @@ fn aliasing(seeds: u32) -> Comparison {
         let way = format!("--interval {secs}s --jitter {jitter} --loss {SATELLITE}");
         let reason = "a median and a range over nodes: wide where it is settled by when a node started".to_string();
         Generated::new(way, None, reason, &real, seeds, |seed| {
-            let mut path = Lossy::new(&model, Stream::new(seed, 0, Purpose::Loss), interval);
-            let mut place = Stream::new(seed, 0, Purpose::Jitter);
+            let mut path = Lossy::new(&model, Stream::new(seed, Actor::node(0, 0), Purpose::Loss), interval);
+            let mut place = Stream::new(seed, Actor::node(0, 0), Purpose::Jitter);
             let mut part = |share: f64| Span::from_nanos((share * interval.nanos() as f64 * place.unit()) as u64);
             let start = Instant::ORIGIN + part(1.0);
             let lost = (0..10_000).filter(|beat| path.loses(&model, start + interval * *beat + part(jitter))).count();
