@@ -185,3 +185,30 @@ fn csv_has_a_row_for_each_group_and_one_for_all() {
     assert!(rows.iter().all(|row| row.len() == rows[0].len()));
     assert!(rows[0].contains(&"mistake_rate_per_s.ci_low") && rows[0].contains(&"detection_time_s.p999"));
 }
+
+#[test]
+fn a_shipped_trace_is_a_model_by_its_name_and_a_report_says_what_it_is_used_by() {
+    let said = json("--interval 1s --loss trace:lorawan --delay trace:mobile-5g,by=row --heartbeats 20000 --seed 7");
+    let believed = said["heartbeats_believed"].as_u64().expect("a count");
+    assert!((19_000..20_000).contains(&believed), "{believed}");
+    let output = simulate("--loss trace:no-such-trace");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("no-such-trace") && said.contains("lorawan"), "{said}");
+}
+
+#[test]
+fn models_are_held_against_a_trace_and_only_what_keeps_its_correlation_has_it() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_systole-sim"));
+    let output = command.args(["models", "collector-overload", "--seeds", "20", "--json"]).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    let delays = &said["comparisons"][1];
+    assert_eq!(delays["of"], "delay");
+    let at = delays["real"].as_array().and_then(|real| real.iter().position(|each| each[0] == "autocorrelation 1"));
+    let models = delays["models"].as_array().expect("models");
+    for model in models {
+        let name = model["model"].as_str().expect("a name");
+        let inside = model["statistics"][at.expect("the statistic")]["inside"].as_bool();
+        assert_eq!(inside, Some(!name.starts_with("weibull") || name.contains("lag1")), "{name}");
+    }
+}
