@@ -32,6 +32,7 @@ pub mod lines;
 pub mod loss;
 mod network;
 mod nfd_s;
+mod picture;
 pub mod presets;
 mod product;
 pub mod qos;
