@@ -43,6 +43,8 @@ enum Command {
     Validate(crate::validate::Args),
     /// Replays real traces: every detector at equal mean detection time, or those named as they are set.
     Replay(crate::replay::Args),
+    /// Runs every combination of a plan's settings on all cores, and draws what came out.
+    Sweep(crate::sweep::Args),
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +181,7 @@ pub fn main() -> ExitCode {
         Command::Run(asked) => run(&asked),
         Command::Validate(args) => crate::validate::run(args),
         Command::Replay(args) => crate::replay::run(&args),
+        Command::Sweep(args) => crate::sweep::run(&args),
     };
     match done {
         Ok(code) => code,

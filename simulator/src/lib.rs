@@ -45,6 +45,7 @@ pub mod scenario;
 mod sender;
 mod slice;
 pub mod spec;
+pub mod sweep;
 pub mod theory;
 pub mod trace;
 pub mod transport;

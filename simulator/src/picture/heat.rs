@@ -20,6 +20,8 @@ pub(crate) struct Heat {
     pub(crate) rows: Vec<Row>,
     /// What is asked for.
     pub(crate) limits: Option<Limits>,
+    /// What the ring is.
+    pub(crate) ring: &'static str,
 }
 
 /// One setting at all intervals.
@@ -90,7 +92,7 @@ impl Heat {
             );
         }
         if self.rows.iter().flat_map(|row| &row.fields).flatten().any(|field| field.chosen) {
-            text += " The ring is the choice.";
+            text += &format!(" The ring is the {}.", self.ring);
         }
         text
     }
@@ -105,7 +107,7 @@ impl Heat {
         };
         let says = format!("{} at {}: {} a day, failed after {time}", self.rows[r].name, self.columns[c], level.text());
         let colour = ramp.colour(level.at);
-        svg.tile(at, size, colour, &says);
+        svg.tile("mark field", at, size, colour, &says);
         let class = if light(colour) { "in-light" } else { "in-dark" };
         let sign = if level.unseen { "< " } else { "" };
         svg.text(class, (middle, at.1 + 16.0), Anchor::Middle, &format!("{sign}{}", short(level.at)));
@@ -140,7 +142,7 @@ impl Heat {
         for (r, row) in self.rows.iter().enumerate() {
             for (c, _) in row.fields.iter().enumerate().filter(|(_, field)| field.is_some_and(|field| field.chosen)) {
                 let at = (layout.left(c) + 3.0, layout.top(r) + 3.0);
-                svg.rect("choice", at, (layout.wide - 6.0, HIGH - 6.0), "the choice");
+                svg.rect("choice", at, (layout.wide - 6.0, HIGH - 6.0), self.ring);
             }
         }
     }
@@ -156,7 +158,7 @@ impl Heat {
         let row = |row: &Row| {
             let field = |field: &Option<Field>| match field {
                 Some(Field { per_day: Some(level), chosen, .. }) => {
-                    format!("{}{}", level.text(), if *chosen { ", the choice" } else { "" })
+                    format!("{}{}", level.text(), if *chosen { format!(", the {}", self.ring) } else { String::new() })
                 }
                 Some(Field { per_day: None, .. }) => "unknown".into(),
                 None => String::new(),
@@ -182,7 +184,7 @@ impl Layout {
             |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text_width(text, 13.0)).fold(0.0, f64::max);
         let family = widest(&mut heat.rows.iter().map(|row| &row.detector));
         let from = family + widest(&mut heat.rows.iter().map(|row| &row.name)) + 36.0;
-        let wide = ((WIDTH - from - 4.0) / heat.columns.len().max(1) as f64).clamp(40.0, 130.0);
+        let wide = ((WIDTH - from - 4.0) / heat.columns.len().max(1) as f64).clamp(40.0, 200.0);
         let mut top = TOP;
         let tops = heat.rows.iter().enumerate().map(|(r, row)| {
             if r > 0 && heat.rows[r - 1].detector != row.detector {
@@ -259,7 +261,7 @@ impl Ramp {
         };
         for n in 0..STEPS {
             let colour = self.colour(at((n as f64 + 0.5) / STEPS as f64));
-            svg.tile((left + n as f64 * step, top), (step + 0.5, 12.0), colour, "");
+            svg.tile("key", (left + n as f64 * step, top), (step + 0.5, 12.0), colour, "");
         }
         svg.text("tick", (left, top + 30.0), Anchor::Start, &short(self.least));
         svg.text("tick", (left + wide / 2.0, top + 30.0), Anchor::Middle, &short(self.middle));
@@ -299,6 +301,7 @@ mod tests {
             columns: vec!["1s".into(), "2s".into()],
             rows: vec![row("1x", vec![field(5.0, false), None]), row("2x", vec![field(0.01, true), field(1.0, false)])],
             limits: Some(Limits { within_s: 9.0, per_day: 0.1 }),
+            ring: "choice",
         }
     }
 

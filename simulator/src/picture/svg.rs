@@ -50,11 +50,11 @@ impl Svg {
     }
 
     /// A rectangle whose colour is a value and not a role.
-    pub(super) fn tile(&mut self, at: (f64, f64), size: (f64, f64), colour: [u8; 3], says: &str) {
+    pub(super) fn tile(&mut self, class: &str, at: (f64, f64), size: (f64, f64), colour: [u8; 3], says: &str) {
         let ((x, y), (width, height), [r, g, b]) = (at, size, colour);
         let says = title(says);
         self.put(format_args!(
-            "<rect class=\"mark\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"2\" \
+            "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
              fill=\"#{r:02x}{g:02x}{b:02x}\">{says}</rect>"
         ));
     }

@@ -23,6 +23,8 @@ pub(crate) struct Tradeoff {
     pub(crate) series: Vec<Series>,
     /// What is asked for.
     pub(crate) limits: Option<Limits>,
+    /// What the ring is.
+    pub(crate) ring: &'static str,
 }
 
 /// One detector.
@@ -89,7 +91,7 @@ impl Tradeoff {
         }
         for (n, tracks) in series.iter().enumerate() {
             for placed in tracks.iter().flatten() {
-                draw_point(&mut svg, &frame, n, placed);
+                draw_point(&mut svg, &frame, n, placed, self.ring);
             }
         }
         let svg = svg.finish(&self.name, &self.title, &description);
@@ -116,7 +118,7 @@ impl Tradeoff {
             );
         }
         if self.points().any(|point| point.chosen) {
-            text += " The ring is the choice.";
+            text += &format!(" The ring is the {}.", self.ring);
         }
         text
     }
@@ -131,7 +133,7 @@ impl Tradeoff {
         let row = |series: &Series, point: &Point| {
             vec![
                 series.name.clone(),
-                format!("{}{}", point.name, if point.chosen { " (choice)" } else { "" }),
+                if point.chosen { format!("{} ({})", point.name, self.ring) } else { point.name.clone() },
                 point.time_s.map_or("not all found".into(), exact),
                 point.per_day.map_or("unknown".into(), Level::text),
             ]
@@ -208,7 +210,7 @@ fn connect(svg: &mut Svg, frame: &Frame, class: &str, points: &[Placed<'_>]) {
     }
 }
 
-fn draw_point(svg: &mut Svg, frame: &Frame, n: usize, placed: &Placed<'_>) {
+fn draw_point(svg: &mut Svg, frame: &Frame, n: usize, placed: &Placed<'_>, ring: &str) {
     let Placed { point, time, level } = *placed;
     let (x, y) = frame.at(time, level.at);
     let colour = colour(n);
@@ -234,7 +236,7 @@ fn draw_point(svg: &mut Svg, frame: &Frame, n: usize, placed: &Placed<'_>) {
     if point.chosen {
         svg.circle("choice", (x, y), 11.0);
         let (anchor, beside) = if x > frame.right() - 70.0 { (Anchor::End, -16.0) } else { (Anchor::Start, 16.0) };
-        svg.text("choice-label", (x + beside, y - 9.0), anchor, "choice");
+        svg.text("choice-label", (x + beside, y - 9.0), anchor, ring);
     }
 }
 
@@ -257,7 +259,7 @@ mod tests {
     fn tradeoff(tracks: Vec<Vec<Point>>) -> Tradeoff {
         let series = vec![Series { name: "chen".into(), tracks }];
         let limits = Some(Limits { within_s: 5.0, per_day: 0.1 });
-        Tradeoff { name: "t".into(), title: "Title".into(), time: "p99".into(), series, limits }
+        Tradeoff { name: "t".into(), title: "Title".into(), time: "p99".into(), series, limits, ring: "choice" }
     }
 
     #[test]
