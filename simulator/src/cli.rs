@@ -45,6 +45,8 @@ enum Command {
     Replay(crate::replay::Args),
     /// Shows which models of loss and delay give again what real traces show.
     Models(crate::models::Args),
+    /// Runs every combination of a plan's settings on all cores, and draws what came out.
+    Sweep(crate::sweep::Args),
 }
 
 #[derive(Debug, Args)]
@@ -182,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => crate::validate::run(args),
         Command::Replay(args) => crate::replay::run(&args),
         Command::Models(args) => crate::models::run(&args),
+        Command::Sweep(args) => crate::sweep::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -89,9 +89,11 @@ fn columns(qos: &Qos) -> Vec<(String, String)> {
             Value::Object(parts) => {
                 columns.extend(parts.iter().map(|(part, value)| (format!("{name}.{part}"), cell(value))));
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
                 columns.push((name.clone(), cell(value)));
             }
+            // A distribution doesn't fit into a cell: `--json` has it.
+            Value::Array(_) => {}
         }
     }
     columns
