@@ -4,7 +4,7 @@
 //! work: one node, one slice of 2,048 places, one pass over the groups. Times stay on the
 //! monotonic line and nothing becomes text; whoever asked does that on a thread that has the time.
 
-use systole_core::{Called, Group, Liveness, Monitor, NodeIx, NodeView, Payload, Span};
+use systole_core::{Called, Group, Liveness, Monitor, NodeIx, NodeView, Payload};
 
 use crate::model::Counts;
 use crate::profile::Profile;
@@ -57,10 +57,7 @@ pub fn group(group: &Group, profile: Option<&Profile>) -> GroupReport {
         configured: group.configured(),
         settings: *group.settings(),
         counts,
-        heartbeats: profile.map_or(0, |profile| profile.heartbeats),
-        lost: profile.map_or(0, |profile| profile.lost),
-        lateness: profile.map(|profile| profile.lateness.clone()),
-        late_max: Span::from_nanos(profile.map_or(0, |profile| profile.late_max * 1_000)),
+        profile: profile.map(|profile| Box::new(profile.clone())),
     }
 }
 
@@ -96,7 +93,8 @@ fn add_counts(counts: &mut Counts, group: &Group) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use systole_core::{Backlog, Datagram, Instant, NodeId};
+    use crate::profile::Whole;
+    use systole_core::{Backlog, Datagram, Instant, NodeId, Span};
 
     fn monitor(lines: impl IntoIterator<Item = String>) -> Monitor {
         let now = Instant::from_nanos(1_000_000_000);
@@ -171,15 +169,12 @@ mod tests {
         let monitor = monitor(["hb a group=web".into(), "hb b group=web".into(), "bye b".into()]);
         let mut profile = Profile::new();
         profile.record(Span::from_millis(3), 2);
-        profile.record(Span::from_secs(86_400), 0);
+        profile.record(Span::from_millis(9), 0);
         let web = monitor.groups().iter().find(|group| group.name() == "web").unwrap();
         let report = group(web, Some(&profile));
         assert_eq!(report.counts, Counts { alive: 1, left: 1, ..Counts::default() });
-        assert_eq!((report.heartbeats, report.lost), (2, 2));
-        let lateness = report.lateness.unwrap();
-        assert!((2_950..3_050).contains(&lateness.value_at_quantile(0.5)));
-        assert!((3_500_000_000..3_700_000_000).contains(&lateness.max()), "beyond an hour counts as an hour");
-        assert_eq!(report.late_max, Span::from_secs(3_600));
-        assert!(group(web, None).lateness.is_none());
+        let heard: Whole = report.profile.as_deref().into_iter().collect();
+        assert_eq!((heard.heartbeats(), heard.lost(), heard.late_max()), (2, 2, Span::from_millis(9)));
+        assert!(group(web, None).profile.is_none());
     }
 }

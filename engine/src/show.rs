@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use systole_core::event::Cause;
 use systole_core::{Liveness, Reject, Span};
 
 use crate::clock::{Reading, rfc3339};
 use crate::model;
+use crate::profile::{Class, Whole};
 use crate::query::{GroupReport, Report, Row};
 use crate::reason::{event_reason, node_reason};
 use crate::store::{Proof, Record};
@@ -67,6 +67,39 @@ pub fn groups(reports: impl IntoIterator<Item = GroupReport>) -> Vec<model::Grou
     groups.filter(|group| group.configured || group.nodes.total() > 0).collect()
 }
 
+/// How the heartbeats of the group `name` arrive, put together from what every shard knows of it; none if
+/// [`groups`] would leave it out. `interval` is in force at its nodes, if any of them is heard.
+pub fn profile(
+    name: &str,
+    reports: impl IntoIterator<Item = GroupReport>,
+    interval: Option<Span>,
+) -> Option<model::Profile> {
+    let parts: Vec<GroupReport> = reports.into_iter().filter(|report| report.name == name).collect();
+    let nodes = parts.iter().map(|part| part.counts.total()).sum();
+    if nodes == 0 && !parts.iter().any(|part| part.configured) {
+        return None;
+    }
+    let heard = whole(&parts);
+    let (mean_ms, sd_ms) = heard.late_mean_sd_ms();
+    let bucket = |(end, count)| model::LatenessBucket { up_to_ms: millis(end), count };
+    let runs = heard.runs().classes().map(|Class { from, to, count }| model::LossRuns { from, to, count });
+    Some(model::Profile {
+        group: name.to_owned(),
+        interval_ms: interval.or_else(|| parts.iter().find_map(|part| part.settings.interval)).map(millis),
+        nodes,
+        heartbeats: heard.recent(),
+        lost: heard.runs().lost(),
+        lateness: model::Lateness {
+            count: heard.recent(),
+            mean_ms,
+            sd_ms,
+            max_ms: millis(heard.late_max()),
+            buckets: heard.late_buckets().map(bucket).collect(),
+        },
+        loss_runs: runs.collect(),
+    })
+}
+
 /// The monitor as a whole, from what every shard reports.
 pub fn status(reports: &[Report], uptime: Span, events_last: u64) -> model::Status {
     let mut nodes = model::Counts::default();
@@ -120,9 +153,8 @@ fn group(name: String, parts: &[GroupReport]) -> Option<model::Group> {
     for part in parts {
         add_counts(&mut nodes, &part.counts);
     }
-    let heartbeats: u64 = parts.iter().map(|part| part.heartbeats).sum();
-    let lost: u64 = parts.iter().map(|part| part.lost).sum();
-    let sent = heartbeats + lost;
+    let heard = whole(parts);
+    let sent = heard.heartbeats() + heard.lost();
     Some(model::Group {
         group: name,
         configured: parts.iter().any(|part| part.configured),
@@ -136,29 +168,26 @@ fn group(name: String, parts: &[GroupReport]) -> Option<model::Group> {
             detection_bound_ms: settings.detection_bound(bound_interval).map(|it| it.nanos().div_ceil(1_000_000)),
             detection_bound_interval_ms: bound_interval.millis(),
         },
-        heartbeats_in_rhythm_total: heartbeats,
-        lost_total: lost,
-        loss: if sent == 0 { 0.0 } else { lost as f64 / sent as f64 },
-        lateness_ms: percentiles(parts),
+        heartbeats_in_rhythm_total: heard.heartbeats(),
+        lost_total: heard.lost(),
+        loss: if sent == 0 { 0.0 } else { heard.lost() as f64 / sent as f64 },
+        lateness_ms: percentiles(&heard),
         hold: None,
     })
 }
 
-/// The points of several distributions taken together. The sum counts in 64 bits, which can't overflow.
-/// A bucket stands for its upper edge, which the latest of all may not have reached: no point is beyond that.
-fn percentiles(parts: &[GroupReport]) -> model::Percentiles {
-    let late_max = parts.iter().map(|part| part.late_max.nanos() / 1_000).max().unwrap_or(0);
-    let mut whole: Option<Histogram<u64>> = None;
-    for part in parts.iter().filter_map(|part| part.lateness.as_ref()) {
-        let whole = whole.get_or_insert_with(|| Histogram::new_from(part));
-        for bucket in part.iter_recorded() {
-            whole.saturating_record_n(bucket.value_iterated_to(), u64::from(bucket.count_at_value()));
-        }
-    }
-    let Some(whole) = whole else { return model::Percentiles::default() };
-    let millis = |micros: u64| micros.min(late_max) as f64 / 1e3;
-    let at = |quantile| millis(whole.value_at_quantile(quantile));
-    model::Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: millis(whole.max()) }
+/// What all shards together heard from one group.
+fn whole(parts: &[GroupReport]) -> Whole {
+    parts.iter().filter_map(|part| part.profile.as_deref()).collect()
+}
+
+fn percentiles(heard: &Whole) -> model::Percentiles {
+    let at = |quantile| millis(heard.late_at(quantile));
+    model::Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: millis(heard.late_max()) }
+}
+
+fn millis(span: Span) -> f64 {
+    span.nanos() as f64 / 1e6
 }
 
 fn shard(report: &Report) -> model::Shard {
