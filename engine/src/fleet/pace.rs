@@ -58,7 +58,12 @@ impl Pace {
 
     /// When the next turn is due.
     pub(super) fn next_due(&self) -> Instant {
-        let after = (u128::from(self.next) * self.interval).div_ceil(u128::from(self.nodes));
+        self.due(self.next)
+    }
+
+    /// When a turn is due.
+    pub(super) fn due(&self, turn: u64) -> Instant {
+        let after = (u128::from(turn) * self.interval).div_ceil(u128::from(self.nodes));
         self.start + Span::from_nanos(u64::try_from(after).unwrap_or(u64::MAX))
     }
 
