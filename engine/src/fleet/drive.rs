@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use systole_core::wire::{Kind, Message, UnixMillis, emit_binary};
 use systole_core::{Incarnation, Instant, NodeId, Seq, Span};
@@ -18,7 +19,8 @@ use super::roster::Roster;
 use super::script::{Act, Script, Step};
 use super::transit::{Passage, Transit};
 use super::truth::{LastBeat, Truth};
-use crate::clock::Clock;
+use crate::clock::{Clock, Reading};
+use crate::profile::{Profile, Whole};
 use crate::sender::{self, ConnectError};
 use crate::udp::Outbox;
 
@@ -74,6 +76,10 @@ pub(super) struct Drive {
     introduce_every: u32,
     incarnation: u64,
     tally: Tally,
+    /// When the heartbeats of this turn were due at their sockets.
+    written: Vec<Instant>,
+    /// How late they were written.
+    late: Profile,
     error: Option<std::io::Error>,
     name: String,
 }
@@ -127,6 +133,8 @@ impl Drive {
             introduce_every: rhythm.introduce_every.max(1),
             incarnation: sender::unix_millis(&clock),
             tally: Tally::default(),
+            written: Vec::new(),
+            late: Profile::new(),
             error: None,
             transit: (rhythm.delay != Delay::NONE).then(|| Transit::new(rhythm.delay, rhythm.delays.clone())),
             name: String::new(),
@@ -140,41 +148,34 @@ impl Drive {
     pub(super) fn turn(&mut self, done: &mut dyn FnMut(Done<'_>)) -> Instant {
         let reading = self.clock.read();
         let wall = Instant::from_nanos(reading.unix_nanos);
-        let since_start = reading.now.since(self.pace.start());
-        while let Some(step) = self.steps.pop_front_if(|step| step.at <= since_start) {
+        while let Some(step) = self.steps.pop_front_if(|step| self.pace.start() + step.at <= reading.now) {
+            // What was due before it was sent before it, however late both are: then it happened when it was to happen.
+            let planned = self.pace.start() + step.at;
+            let before = self.pace.take_until(reading.now, planned, u64::MAX);
+            self.beat(before, reading);
+            let wall = wall - reading.now.since(planned);
             let nodes = self.population.act(step.act, &self.roster, wall);
             if matches!(step.act, Act::Goodbye(_)) {
                 self.farewells.extend(nodes.iter().map(|node| (reading.now, *node)));
                 self.farewells.extend(nodes.iter().map(|node| (reading.now + GOODBYE_AGAIN, *node)));
             }
-            done(Done { at: since_start, wall, act: step.act, nodes: &nodes });
+            done(Done { at: step.at, wall, act: step.act, nodes: &nodes });
         }
         while let Some((_, node)) = self.farewells.pop_front_if(|(at, _)| *at <= reading.now) {
             let beat = self.population.goodbye(node);
             self.tally.goodbyes += 1;
             self.write(Kind::Goodbye, node, beat, wall);
         }
-        for turn in self.pace.take(reading.now, BURST) {
-            let node = self.pace.node(turn);
-            let planned = self.pace.due(turn);
-            let delay = self.transit.as_mut().map(Transit::delay);
-            match (self.population.beat(node), &mut self.transit, delay) {
-                (Turn::Sent(beat), Some(transit), Some(delay)) => {
-                    // Counted from when it was due: that this turn is late must not make it later still.
-                    let sent = wall - reading.now.since(planned);
-                    transit.enter(Passage { due: planned + delay, sent, node, beat });
-                }
-                (Turn::Sent(beat), _, _) => self.arrive(node, beat, LastBeat { sent: wall, arrived: wall }),
-                (Turn::Lost, _, _) => self.tally.lost += 1,
-                (Turn::Cut, _, _) => self.tally.cut += 1,
-                (Turn::Silent, _, _) => {}
-            }
-        }
+        let turns = self.pace.take(reading.now, BURST);
+        self.beat(turns, reading);
         for _ in 0..BURST {
             let Some(passage) = self.transit.as_mut().and_then(|transit| transit.arrive(reading.now)) else { break };
-            self.arrive(passage.node, passage.beat, LastBeat { sent: passage.sent, arrived: wall });
+            let last = LastBeat { sent: passage.sent, arrived: wall };
+            self.arrive(passage.node, passage.beat, last, passage.due);
         }
         self.flush();
+        let now = self.clock.now();
+        self.written.drain(..).for_each(|due| self.late.record(now.since(due), 0));
         self.next_due()
     }
 
@@ -196,6 +197,11 @@ impl Drive {
     /// Why something couldn't be sent, the last time that this happened.
     pub(super) const fn error(&self) -> Option<&std::io::Error> {
         self.error.as_ref()
+    }
+
+    /// How late heartbeats left this process, compared with the plan.
+    pub(super) fn late(&self) -> Whole {
+        [&self.late].into_iter().collect()
     }
 
     /// How many nodes are in which state.
@@ -225,9 +231,31 @@ impl Drive {
         [step, farewell, passage].into_iter().flatten().fold(self.pace.next_due(), Instant::min)
     }
 
-    /// A heartbeat comes out at the other end of its way.
-    fn arrive(&mut self, node: u32, beat: Beat, last: LastBeat) {
+    /// Gives these turns to their nodes: what is sent is written, or sets out.
+    fn beat(&mut self, turns: Range<u64>, reading: Reading) {
+        let wall = Instant::from_nanos(reading.unix_nanos);
+        for turn in turns {
+            let node = self.pace.node(turn);
+            let planned = self.pace.due(turn);
+            let delay = self.transit.as_mut().map(Transit::delay);
+            match (self.population.beat(node), &mut self.transit, delay) {
+                (Turn::Sent(beat), Some(transit), Some(delay)) => {
+                    // Counted from when it was due: that this turn is late must not make it later still.
+                    let sent = wall - reading.now.since(planned);
+                    transit.enter(Passage { due: planned + delay, sent, node, beat });
+                }
+                (Turn::Sent(beat), _, _) => self.arrive(node, beat, LastBeat { sent: wall, arrived: wall }, planned),
+                (Turn::Lost, _, _) => self.tally.lost += 1,
+                (Turn::Cut, _, _) => self.tally.cut += 1,
+                (Turn::Silent, _, _) => {}
+            }
+        }
+    }
+
+    /// A heartbeat comes out at the other end of its way, where it was `due`.
+    fn arrive(&mut self, node: u32, beat: Beat, last: LastBeat, due: Instant) {
         self.tally.sent += 1;
+        self.written.push(due);
         self.population.arrive(node, beat, last);
         self.write(Kind::Heartbeat, node, beat, last.sent);
     }

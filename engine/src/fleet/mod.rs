@@ -39,7 +39,7 @@ pub use drive::Done;
 pub use loss::Loss;
 pub use quality::{Observed, Quality, Rate, Times, WARM_UP, measure};
 pub use random::Random;
-pub use report::{Deeds, Nodes, Points, Report, StoppedEarly, Verdicts, counted, thousands};
+pub use report::{Deeds, Late, Nodes, Points, Report, StoppedEarly, Verdicts, counted, thousands};
 pub use roster::{NODES_MAX, Roster};
 pub use script::{Act, Script, ScriptError, Step, Toll, While};
 pub use spec::SpecError;

@@ -36,6 +36,9 @@ pub struct Quality {
     pub detection_time_s: Times,
     /// From a crash to the failure that lasts.
     pub failure_time_s: Times,
+    /// From the deadline, by the monitor's own evidence, to the suspicion: of all, mistakes or not. What is above a
+    /// millisecond the monitor owes to the scheduler, and a simulation knows nothing of it.
+    pub suspicion_lateness_s: Times,
 }
 
 /// How often something happens. Nothing where it can't be told.
@@ -108,6 +111,9 @@ pub fn measure(
     let mut sums = Sums::default();
     let (mut detection, mut failure) = (Vec::new(), Vec::new());
     let mut quality = Quality::default();
+    let suspicions = verdicts.iter().filter(|verdict| verdict.to == Liveness::Suspect && verdict.at >= open);
+    let late = |verdict: &Verdict| verdict.due.map(|due| verdict.at.since(due).secs_f64());
+    let lateness = suspicions.filter_map(late).collect();
     let (mut silences, mut farewells, mut verdicts) = (&silences[..], &farewells[..], &verdicts[..]);
     for node in 0..observed.nodes {
         let silences = take(&mut silences, |silence| silence.node == node);
@@ -142,6 +148,7 @@ pub fn measure(
     quality.mistake_rate_per_s = sums.rate();
     quality.detection_time_s = Times::of(detection);
     quality.failure_time_s = Times::of(failure);
+    quality.suspicion_lateness_s = Times::of(lateness);
     quality
 }
 

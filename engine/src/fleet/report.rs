@@ -15,6 +15,7 @@ use super::roster::Roster;
 use super::verdicts::{Findings, Wrong};
 use super::watch::Last;
 use crate::clock;
+use crate::profile::Whole;
 
 /// Everything that can be said of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +50,9 @@ pub struct Report {
     pub heartbeats_skipped: u64,
     /// How late this process sent a heartbeat at the worst.
     pub behind_max_ms: f64,
+    /// How late heartbeats left this process, compared with the plan, delays included: a sender's share in the lateness
+    /// that the monitor sees.
+    pub sent_late_ms: Late,
     /// How often nobody listened at the other end.
     pub refused: u64,
     /// Datagrams that the system wouldn't send.
@@ -179,6 +183,36 @@ pub struct Points {
     pub max: f64,
 }
 
+/// A distribution of latenesses, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Late {
+    /// How many.
+    pub count: u64,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation.
+    pub sd: f64,
+    /// Half are below.
+    pub p50: f64,
+    /// Nine in ten are below.
+    pub p90: f64,
+    /// 99 of 100 are below.
+    pub p99: f64,
+    /// 999 of 1,000 are below.
+    pub p999: f64,
+    /// The latest.
+    pub max: f64,
+}
+
+impl Late {
+    fn of(whole: &Whole) -> Self {
+        let at = |quantile| ms(whole.late_at(quantile));
+        let (mean, sd) = whole.late_mean_sd_ms();
+        let (count, max) = (whole.recent(), ms(whole.late_max()));
+        Self { count, mean, sd, p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max }
+    }
+}
+
 /// What a run was asked to be.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -251,6 +285,7 @@ impl Report {
             heartbeats_cut: cut,
             heartbeats_skipped: drive.pace().skipped(),
             behind_max_ms: ms(drive.pace().behind()),
+            sent_late_ms: Late::of(&drive.late()),
             refused: drive.refused(),
             unsent,
             unsent_reason: drive.error().map(ToString::to_string),

@@ -28,7 +28,7 @@ pub struct Verdict {
     pub at: Instant,
     /// What is believed since.
     pub to: Liveness,
-    /// When the deadline and the confirm time were over, by the monitor's own evidence.
+    /// When the deadline, and for "failed" the confirm time, were over, by the monitor's own evidence.
     pub due: Option<Instant>,
 }
 

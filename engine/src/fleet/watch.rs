@@ -198,6 +198,7 @@ impl Look {
             Some(evidence) if event.to == State::Failed => {
                 Some(instant(&evidence.deadline)? + Span::from_millis(evidence.confirm_ms))
             }
+            Some(evidence) if event.to == State::Suspect => Some(instant(&evidence.deadline)?),
             Some(_) | None => None,
         };
         let verdict = Verdict { event: event.seq, node: 0, at: instant(&event.at)?, to: Liveness::from(event.to), due };
