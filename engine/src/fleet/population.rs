@@ -1,4 +1,4 @@
-//! What state each node is really in, 16 bytes a node, and what a script does to it.
+//! What state each node is really in, 16 bytes a node (24 where heartbeats are delayed), and what a script does to it.
 //!
 //! ```text
 //!             a heartbeat gets out            goodbye
