@@ -1,8 +1,8 @@
 //! One run, from a scenario to what came out: the face of the simulator for whoever calls it.
 //!
 //! ```text
-//!   scenario ─┬─► nodes 0..8192     ─► world, meter ─┐
-//!             ├─► nodes 8192..16384 ─► world, meter ─┼─► added up: the same sums and the same hash,
+//!   scenario ─┬─► nodes 0..4096     ─► world, meter ─┐
+//!             ├─► nodes 4096..8192  ─► world, meter ─┼─► added up: the same sums and the same hash,
 //!             └─► ...                                ┘   whoever did which part and when
 //! ```
 //! Nodes that don't mind each other are run one slice after the other, or on several threads at
@@ -249,7 +249,7 @@ const ASK: u64 = 65_536;
 
 /// So many nodes are run together where they don't mind each other: what they need fits into a
 /// processor's second cache, and a millisecond still has work enough to be worth its overhead.
-const TOGETHER: u32 = 8_192;
+const TOGETHER: u32 = 4_096;
 
 /// Measures, and lets somebody else look on.
 struct Both<'a, W> {
