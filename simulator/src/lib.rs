@@ -30,6 +30,7 @@ mod nfd_s;
 mod product;
 pub mod qos;
 pub mod random;
+pub mod rare;
 pub mod report;
 pub mod run;
 pub mod scenario;

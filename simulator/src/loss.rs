@@ -49,6 +49,11 @@ impl Lossy {
         Self { stream, bad }
     }
 
+    /// The same state of the path, with another future.
+    pub(crate) fn reseed(&mut self, stream: Stream) {
+        self.stream = stream;
+    }
+
     /// Whether the path is in the bad state of Gilbert's chain.
     pub const fn bad(&self) -> bool {
         self.bad

@@ -35,6 +35,8 @@ pub enum Purpose {
     Duplicate = 9,
     /// Who is cut off by a partition.
     Partition = 10,
+    /// From which state a rare event is looked for next, and with which chances.
+    Split = 32,
 }
 
 /// A stream of random numbers that belongs to one actor and one purpose.
