@@ -36,6 +36,8 @@ enum Command {
     Run(Box<Run>),
     /// Holds the simulator against what can be computed exactly; exit 1 beyond 4 sigma.
     Validate(crate::validate::Args),
+    /// Finds the cheapest interval and timeout that meet a requirement; exit 1 if none do.
+    Advise(Box<crate::advise::Args>),
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +116,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(asked) => run(&asked),
         Command::Validate(args) => crate::validate::run(args),
+        Command::Advise(args) => crate::advise::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -19,6 +19,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod advise;
 mod calendar;
 pub mod cli;
 pub mod estimate;
@@ -27,6 +28,7 @@ pub mod latency;
 pub mod loss;
 mod network;
 mod nfd_s;
+pub mod presets;
 mod product;
 pub mod qos;
 pub mod random;

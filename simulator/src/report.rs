@@ -103,7 +103,7 @@ fn estimate(estimate: Estimate, unit: &str) -> String {
 }
 
 /// Five digits that mean something. A share near one keeps as many nines as it has.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value == 0.0 {
         return "0".into();
     }
