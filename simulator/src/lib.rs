@@ -39,6 +39,7 @@ pub mod scenario;
 mod sender;
 pub mod spec;
 pub mod theory;
+pub mod trace;
 pub mod truth;
 pub mod validate;
 mod world;

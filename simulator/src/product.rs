@@ -38,19 +38,30 @@ pub(crate) struct Product {
 impl Product {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let config = Config::new(scenario.plan()).expect("the scenario was checked");
-        let ids: Vec<NodeId> = (0..scenario.nodes).map(|node| NodeId::of(&name(node))).collect();
+        Self::of(config, scenario.nodes, scenario.interval)
+    }
+
+    /// A monitor of so many nodes, at least one, that all declare this interval.
+    pub(crate) fn of(config: Config, nodes: u32, interval: Span) -> Self {
+        let ids: Vec<NodeId> = (0..nodes).map(|node| NodeId::of(&name(node))).collect();
         let mut by_id: Vec<(NodeId, u32)> = ids.iter().copied().zip(0..).collect();
         by_id.sort_unstable();
         let mut bytes = Vec::new();
-        let message = Message { interval: Some(scenario.interval), ..Message::of(Kind::Heartbeat, ids[0]) };
+        let message = Message { interval: Some(interval), ..Message::of(Kind::Heartbeat, ids[0]) };
         emit_binary(&message, &mut bytes).expect("a plain heartbeat can be sent");
         let plain = bytes.as_slice().try_into().expect("a heartbeat without fields is a header");
         let monitor = Monitor::new(config, Instant::ORIGIN);
-        Self { monitor, interval: scenario.interval, ids, by_id, plain, bytes }
+        Self { monitor, interval, ids, by_id, plain, bytes }
     }
 
     pub(crate) fn next(&self) -> Option<Tick> {
         self.monitor.poll_timeout().map(Instant::tick_up)
+    }
+
+    /// Until when the silence of this node is normal; nothing if it was never heard.
+    pub(crate) fn deadline(&self, node: u32) -> Option<Tick> {
+        let ix = self.monitor.find(&self.ids[node as usize])?;
+        self.monitor.node(ix).map(|view| view.evidence.deadline.tick_up())
     }
 
     pub(crate) fn believed(&self) -> u64 {
