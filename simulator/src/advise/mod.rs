@@ -14,7 +14,9 @@
 mod advice;
 mod frequency;
 mod network;
+mod remote;
 mod report;
+mod runs;
 mod search;
 mod settings;
 
