@@ -55,12 +55,16 @@ struct Run {
     /// How long a suspect may stay silent before it is failed: 3x (intervals) or 5s
     #[arg(long, value_name = "WAIT", default_value = "3x")]
     confirm: Wait,
-    /// none, a probability such as 0.01, or gilbert:p=0.01,burst=5
+    /// none, a probability such as 0.01, gilbert:p=0.01,burst=5[,bad=0.8,good=0.001],
+    /// fading:p=0.32,sigma=1,memory=50, fritchman:p=0.0062,runs=47x1|2x3.5|1x26,
+    /// periodic:every=15s,length=1s,loss=0.05,else=0.001[,phase=3s|random], trace:FILE[,by=time|row],
+    /// or a sum of them: 0.001+periodic:...
     #[arg(long, value_name = "SPEC", default_value = "none", allow_hyphen_values = true)]
     loss: Loss,
     /// const:20ms, uniform:10ms..30ms, exp:20ms, normal:mean=20ms,sd=5ms,
-    /// lognormal:median=20ms,sigma=0.5, gamma:mean=20ms,shape=2, weibull:scale=20ms,shape=0.8 or
-    /// pareto:min=10ms,shape=2.5
+    /// lognormal:median=20ms,sigma=0.5, gamma:mean=20ms,shape=2, weibull:scale=20ms,shape=0.8,
+    /// pareto:min=10ms,shape=2.5, all but gamma with ,lag1=0.7 at the end, histogram:12x0.5ms|300x1ms,
+    /// regimes:exp:20ms@6h|exp:200ms@1h or trace:FILE[,by=time|row]
     #[arg(long, value_name = "SPEC", default_value = "const:0ms")]
     delay: Delay,
     /// The length of the run: heartbeats sent by all nodes together [default: 1000000, or 100 for

@@ -6,6 +6,7 @@
 
 use systole_core::Instant;
 
+use crate::latency::Delays;
 use crate::loss::Lossy;
 use crate::random::{Purpose, Stream};
 use crate::scenario::{Partition, Scenario};
@@ -23,7 +24,7 @@ pub(crate) struct Network {
 #[repr(align(64))]
 struct Path {
     losses: Lossy,
-    delays: Stream,
+    delays: Delays,
     duplicates: Stream,
 }
 
@@ -33,8 +34,8 @@ impl Network {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let stream = |node: u32, purpose| Stream::new(scenario.seed, u64::from(node), purpose);
         let path = |node| Path {
-            losses: Lossy::new(&scenario.loss, stream(node, Purpose::Loss)),
-            delays: stream(node, Purpose::Delay),
+            losses: Lossy::new(&scenario.loss, stream(node, Purpose::Loss), scenario.interval),
+            delays: Delays::new(&scenario.delay, stream(node, Purpose::Delay), scenario.interval),
             duplicates: stream(node, Purpose::Duplicate),
         };
         // A node's numbers for all partitions come from one stream, in their order.
@@ -56,8 +57,8 @@ impl Network {
     pub(crate) fn carry(&mut self, scenario: &Scenario, node: u32, now: Instant, mut arrives: impl FnMut(Instant)) {
         let path = &mut self.paths[node as usize];
         // The chain of losses goes on behind a partition too.
-        let lost = path.losses.loses(&scenario.loss);
-        let delay = scenario.delay.draw(&mut path.delays);
+        let lost = path.losses.loses(&scenario.loss, now);
+        let delay = path.delays.draw(&scenario.delay, now);
         if lost || is_cut(&scenario.partitions, &self.cut, node, now) {
             return;
         }

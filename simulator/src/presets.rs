@@ -62,7 +62,7 @@ pub const PRESETS: [Preset; 5] = [
     },
     Preset {
         name: "satellite",
-        loss: "0.0043",
+        loss: "periodic:every=15s,length=1s,loss=0.05,else=0.001,phase=random",
         delay: "normal:mean=30ms,sd=10ms",
         source: "5 % lost in one second of every 15 s, 0.1 % elsewhere; the delay is an assumption",
     },

@@ -11,6 +11,8 @@
 //! Lea, Flood, OOPSLA 2014): 16 bytes, no cipher. It is written out here because a seed must mean
 //! the same run in every later version; that is also why nothing here calls the platform's `ln`.
 
+use core::num::NonZeroU64;
+
 /// What a number is drawn for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
@@ -44,7 +46,7 @@ pub enum Purpose {
 pub struct Stream {
     state: u64,
     /// Odd, so that the state passes through all 2^64 values.
-    increment: u64,
+    increment: NonZeroU64,
 }
 
 impl Stream {
@@ -54,9 +56,15 @@ impl Stream {
         Self { state: key, increment: odd(key.wrapping_add(GOLDEN)) }
     }
 
+    /// A stream of its own for a part of the same actor, as the paper splits them.
+    pub fn split(&mut self) -> Self {
+        let state = self.bits();
+        Self { state, increment: odd(self.bits()) }
+    }
+
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(self.increment);
+        self.state = self.state.wrapping_add(self.increment.get());
         mix(self.state)
     }
 
@@ -96,9 +104,10 @@ pub fn mix(mut bits: u64) -> u64 {
 }
 
 /// An odd increment whose bits change often enough to make a good stream (the paper's mixGamma).
-fn odd(key: u64) -> u64 {
+fn odd(key: u64) -> NonZeroU64 {
     let bits = mix(key) | 1;
-    if (bits ^ (bits >> 1)).count_ones() < 24 { bits ^ 0xAAAA_AAAA_AAAA_AAAA } else { bits }
+    let bits = if (bits ^ (bits >> 1)).count_ones() < 24 { bits ^ 0xAAAA_AAAA_AAAA_AAAA } else { bits };
+    NonZeroU64::MIN | bits
 }
 
 /// 2^64 over the golden ratio.
@@ -113,7 +122,7 @@ mod tests {
     fn the_mixer_is_that_of_splitmix64() {
         // The reference generator's first numbers for the seed 1234567.
         let numbers = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
-        let mut stream = Stream { state: 1_234_567, increment: GOLDEN };
+        let mut stream = Stream { state: 1_234_567, increment: NonZeroU64::MIN | GOLDEN };
         assert_eq!(numbers.map(|_| stream.bits()), numbers);
     }
 
@@ -127,6 +136,16 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 5_000);
+    }
+
+    #[test]
+    fn a_split_stream_repeats_neither_its_parent_nor_its_sibling() {
+        let mut parent = Stream::new(7, 0, Purpose::Loss);
+        let (mut one, mut other) = (parent.split(), parent.split());
+        let mut all: Vec<u64> = (0..1_000).flat_map(|_| [parent.bits(), one.bits(), other.bits()]).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 3_000);
     }
 
     #[test]

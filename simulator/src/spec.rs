@@ -46,6 +46,21 @@ impl<'a> Parts<'a> {
         number(self.of, key, self.take(key)?, least, most)
     }
 
+    /// The number called `key`, or what it is if nothing is said.
+    pub(crate) fn number_or(&mut self, key: &str, default: f64, least: f64, most: f64) -> Result<f64, SpecError> {
+        if self.has(key) { self.number(key, least, most) } else { Ok(default) }
+    }
+
+    /// The text called `key`.
+    pub(crate) fn text(&mut self, key: &str) -> Result<&'a str, SpecError> {
+        self.take(key)
+    }
+
+    /// Whether anything is said about `key` that has not been asked for yet.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.pairs.iter().any(|(other, _)| *other == key)
+    }
+
     /// The duration called `key`.
     pub(crate) fn span(&mut self, key: &str) -> Result<Span, SpecError> {
         span(self.of, key, self.take(key)?)

@@ -188,9 +188,10 @@ impl Case {
     fn predicted(&self) -> Predicted {
         let Scenario { interval, detector, loss, delay, .. } = &self.scenario;
         let law = DelayLaw::of(delay).expect("the cases have delays with a closed form");
+        let losses = LossLaw::of(loss).expect("the cases have losses with a closed form");
         match *detector {
             DetectorChoice::NfdS { delta } => {
-                let nfd_s = NfdS::new(interval.secs_f64(), delta.secs_f64(), LossLaw::of(loss).loss(), law);
+                let nfd_s = NfdS::new(interval.secs_f64(), delta.secs_f64(), losses.loss(), law);
                 Predicted {
                     recurrence: nfd_s.mistake_recurrence(),
                     duration: nfd_s.mistake_duration().expect("the cases have mistakes"),
@@ -203,7 +204,7 @@ impl Case {
                     "of the product's detectors only this has closed forms"
                 );
                 let timeout = detector.patience(&detector.start(*interval), *interval);
-                let fixed = FixedTimeout::new(interval.secs_f64(), timeout.secs_f64(), LossLaw::of(loss));
+                let fixed = FixedTimeout::new(interval.secs_f64(), timeout.secs_f64(), losses);
                 Predicted {
                     recurrence: fixed.mistake_recurrence(),
                     duration: fixed.mistake_duration().unwrap_or(0.0),
@@ -336,8 +337,8 @@ enum Knows {
 /// As the configurator has it, for as long as it takes to make some `mistakes`.
 fn configured(requirement: Requirement, loss: &str, delay: &str, knows: Knows, mistakes: u32) -> Case {
     let mut case = case("1s", "nfd-s:delta=1s", loss, delay, 0);
-    let (p, law) =
-        (LossLaw::of(&case.scenario.loss).loss(), DelayLaw::of(&case.scenario.delay).expect("a closed form"));
+    let p = LossLaw::of(&case.scenario.loss).expect("a closed form").loss();
+    let law = DelayLaw::of(&case.scenario.delay).expect("a closed form");
     let known = match knows {
         Knows::Law => Known::Law { loss: p, delay: law },
         Knows::Moments => Known::Moments { loss: p, mean: law.mean(), variance: law.variance() },

@@ -11,6 +11,7 @@ use systole_sim::scenario::{DetectorChoice, Scenario};
 fn network() -> Network {
     Network {
         name: "test".into(),
+        flags: String::new(),
         loss: "gilbert:p=0.05,burst=1.5".parse().expect("a loss"),
         delay: "exp:30ms".parse().expect("a delay"),
         measured_every: None,

@@ -231,8 +231,8 @@ fn fastest(demand: &Demand, judge: &Judge<'_>) -> Option<Tried> {
 
 fn brackets(demand: &Demand, network: &Network) -> Vec<Bracket> {
     let law = DelayLaw::of(&network.delay);
-    let loss = theory::LossLaw::of(&network.loss).loss();
-    let moments = law.map(|law| (law.mean(), law.variance())).filter(|(_, variance)| variance.is_finite());
+    let loss = network.loss.share();
+    let moments = network.delay.mean().zip(network.delay.variance()).filter(|(_, variance)| variance.is_finite());
     let known = [
         law.map(|delay| ("law of the delay", Known::Law { loss, delay }, Span::ZERO)),
         moments.map(|(mean, variance)| {

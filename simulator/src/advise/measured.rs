@@ -34,9 +34,17 @@ pub(super) fn from_trace(file: &str, detect_within: Span) -> Result<Network, Str
     if sent < SENT_MIN {
         return Err(format!("{name} has {sent} heartbeats; {SENT_MIN} at least say something about how many are lost"));
     }
+    let flags = format!(" --network {file}");
     let mut notes = vec![format!("{name}: {}", seen(&runs, interval))];
     let delay = histogram(&name, delays.into_iter().map(|delay| (delay, 1)))?;
-    Ok(Network { loss: loss(&runs, &mut notes)?, delay, measured_every: bursts(interval, detect_within, &mut notes), name, notes })
+    Ok(Network {
+        loss: loss(&runs, &mut notes)?,
+        delay,
+        measured_every: bursts(interval, detect_within, &mut notes),
+        name,
+        flags,
+        notes,
+    })
 }
 
 /// The network that a monitor has seen, for whoever has to detect a crash within that time.
@@ -52,11 +60,13 @@ pub(super) fn from_profile(profile: &Profile, address: &str, detect_within: Span
     if sent < SENT_MIN {
         let missing = SENT_MIN - sent;
         let wait = interval.filter(|_| profile.nodes > 0).map(|interval| interval * (missing / profile.nodes + 1));
-        let wait = wait.map_or(String::new(), |wait| format!(", some {} more at {} nodes", wait.compact(), profile.nodes));
+        let wait =
+            wait.map_or(String::new(), |wait| format!(", some {} more at {} nodes", wait.compact(), profile.nodes));
         return Err(format!(
             "{name} has seen {sent} heartbeats; {SENT_MIN} at least say something about how many are lost: wait for {missing}{wait}"
         ));
     }
+    let flags = format!(" --from {address} --group {}", profile.group);
     let mut notes = vec![
         format!("{name}: {}", seen(&runs, interval)),
         format!("since its start it believed {} heartbeats and missed {}", profile.heartbeats, profile.lost),
@@ -65,7 +75,14 @@ pub(super) fn from_profile(profile: &Profile, address: &str, detect_within: Span
     ];
     let late = profile.lateness.buckets.iter();
     let delay = histogram(&name, late.map(|bucket| (Span::from_nanos((bucket.up_to_ms * 1e6) as u64), bucket.count)))?;
-    Ok(Network { loss: loss(&runs, &mut notes)?, delay, measured_every: bursts(interval, detect_within, &mut notes), name, notes })
+    Ok(Network {
+        loss: loss(&runs, &mut notes)?,
+        delay,
+        measured_every: bursts(interval, detect_within, &mut notes),
+        name,
+        flags,
+        notes,
+    })
 }
 
 fn seen(runs: &Runs, interval: Option<Span>) -> String {

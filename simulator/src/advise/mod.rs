@@ -13,6 +13,7 @@
 
 mod advice;
 mod frequency;
+mod measured;
 mod network;
 mod remote;
 mod report;
@@ -56,17 +57,25 @@ pub struct Args {
     /// How many heartbeats all nodes together may send: 500k/s
     #[arg(long, value_name = "N/TIME", allow_hyphen_values = true)]
     max_rate: Option<Frequency>,
-    /// lan, wan, bursty, mobile or satellite [default: wan, unless --loss or --delay say more]
-    #[arg(long, value_name = "NAME")]
+    /// lan, wan, bursty, mobile, satellite, or a trace: a CSV file, gzipped or not, or the name of a
+    /// shipped one [default: wan, unless both --loss and --delay are given]
+    #[arg(long, value_name = "NAME|FILE")]
     network: Option<String>,
+    /// What a running monitor has measured of its own traffic: http://host:2329, or with /GROUP
+    #[arg(long, value_name = "URL", conflicts_with = "network")]
+    from: Option<String>,
+    /// Which group of that monitor, if it has several
+    #[arg(long, value_name = "NAME", requires = "from")]
+    group: Option<String>,
     /// What is lost, instead of what the network loses: as for `run`
     #[arg(long, value_name = "SPEC", allow_hyphen_values = true)]
     loss: Option<Loss>,
     /// How long the others take, instead of what they take there: as for `run`
     #[arg(long, value_name = "SPEC", allow_hyphen_values = true)]
     delay: Option<Delay>,
-    /// The interval at which bursts of losses last as many heartbeats as --loss says; at other
-    /// intervals they then last as many seconds [default: as many heartbeats at every interval]
+    /// The interval at which bursts of losses last as many heartbeats as the model says; at any other
+    /// they then last as many seconds [default: of a trace or a monitor its own, if it is no longer
+    /// than the detection time; else none: a burst is as many heartbeats at every interval]
     #[arg(long, value_name = "SPAN")]
     measured_every: Option<Span>,
     /// fixed, missed, chen, two-window, phi or bertier; its patience is what is looked for, what
@@ -91,10 +100,11 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let network = match args.network() {
         Ok(network) => network,
-        Err(fault) => {
+        Err(NoNetwork::Usage(fault)) => {
             let _ = writeln!(io::stderr(), "systole-sim: {fault}");
             return Ok(ExitCode::from(2));
         }
+        Err(NoNetwork::Unknown(fault)) => anyhow::bail!(fault),
     };
     let demand = Demand {
         detect_within: args.detect_within,
@@ -124,56 +134,80 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// As many as the product's monitor takes.
 const NODES_MAX: u64 = 20_000_000;
 
+/// Why there is no network to advise on.
+enum NoNetwork {
+    /// Nonsense was asked.
+    Usage(String),
+    /// It can't be had.
+    Unknown(String),
+}
+
 impl Args {
     /// The network that is meant.
-    fn network(&self) -> Result<Network, String> {
+    fn network(&self) -> Result<Network, NoNetwork> {
         let own = self.loss.is_some() && self.delay.is_some();
-        let mut network = match (&self.network, own) {
-            (None, true) => Network {
+        let mut network = match (&self.network, &self.from) {
+            (None, None) if own => Network {
                 name: "as given".into(),
+                flags: String::new(),
                 loss: Loss::None,
                 delay: Delay::Const(Span::ZERO),
                 measured_every: None,
                 notes: Vec::new(),
             },
-            (None, false) => preset("wan")?,
-            (Some(name), _) => preset(name)?,
+            (None, None) => preset(&PRESETS[1]),
+            (_, Some(address)) => {
+                let profile = remote::profile(address, self.group.as_deref()).map_err(NoNetwork::Unknown)?;
+                measured::from_profile(&profile, address, self.detect_within).map_err(NoNetwork::Unknown)?
+            }
+            (Some(name), None) => match Preset::find(name) {
+                Some(known) => preset(known),
+                None => measured::from_trace(name, self.detect_within).map_err(|why| NoNetwork::Unknown(named(why)))?,
+            },
         };
         if let Some(loss) = &self.loss {
+            network.flags += &format!(" --loss {loss}");
+            network.notes.push(format!("the loss is as given, {loss}"));
             network.loss = loss.clone();
         }
         if let Some(delay) = &self.delay {
+            network.flags += &format!(" --delay {delay}");
+            network.notes.push(format!("the delay is as given, {delay}"));
             network.delay = delay.clone();
         }
-        if self.measured_every.is_some() {
-            network.measured_every = self.measured_every;
-        }
-        if self.measured_every.is_some_and(Span::is_zero) {
-            return Err("measured-every 0s is no interval; give the interval at which losses were counted".into());
+        if let Some(every) = self.measured_every {
+            if every.is_zero() {
+                let fault = "measured-every 0s is no interval; give the one at which losses were counted";
+                return Err(NoNetwork::Usage(fault.into()));
+            }
+            network.flags += &format!(" --measured-every {}", every.compact());
+            network.measured_every = Some(every);
         }
         if network.loss == Loss::None {
-            return Err("loss none: a network that loses nothing needs one heartbeat and no margin, and none is so; \
-                        give what it loses at least, such as --loss 0.0001"
-                .into());
+            let fault = "loss none: no network loses nothing for ever, and where none is lost no timeout is too short; \
+                         give what it loses at least, such as --loss 0.0001";
+            return Err(NoNetwork::Usage(fault.into()));
         }
-        network.loss.check().map_err(|error| error.to_string())?;
-        network.delay.check().map_err(|error| error.to_string())?;
-        Ok(network)
+        let checked = network.loss.check().and_then(|()| network.delay.check());
+        checked.map_err(|error| NoNetwork::Usage(error.to_string())).map(|()| network)
     }
 }
 
-fn preset(name: &str) -> Result<Network, String> {
-    let Some(preset) = Preset::find(name) else {
-        let names = PRESETS.map(|preset| preset.name).join(", ");
-        return Err(format!("network {name:?} is unknown; choose one of {names}, or give --loss and --delay"));
-    };
-    Ok(Network {
+/// A trace that isn't there may have been meant as one of ours.
+fn named(why: String) -> String {
+    let names = PRESETS.map(|preset| preset.name).join(", ");
+    format!("{why}; or choose one of {names}")
+}
+
+fn preset(preset: &Preset) -> Network {
+    Network {
         name: preset.name.into(),
+        flags: format!(" --network {}", preset.name),
         loss: preset.loss(),
         delay: preset.delay(),
         measured_every: None,
         notes: vec![format!("{}: {}", preset.name, preset.source)],
-    })
+    }
 }
 
 /// What is being done, on a terminal, once it takes longer than two seconds.

@@ -15,6 +15,8 @@ use crate::loss::Loss;
 pub struct Network {
     /// Its name, file or address, or the models themselves.
     pub name: String,
+    /// The flags of `advise` that name it.
+    pub flags: String,
     /// What is lost, at the interval at which it was measured.
     pub loss: Loss,
     /// How long the rest takes.
@@ -35,11 +37,7 @@ impl Network {
     /// What is lost of heartbeats that come every `interval`.
     pub fn loss_at(&self, interval: Span) -> Loss {
         let Some(measured) = self.measured_every else { return self.loss.clone() };
-        let ratio = interval.secs_f64() / measured.secs_f64();
-        match self.loss {
-            Loss::None | Loss::Independent(_) => self.loss.clone(),
-            Loss::Gilbert { p, burst } => Loss::Gilbert { p, burst: burst_after(p, burst, ratio) },
-        }
+        self.loss.stretched(interval.secs_f64() / measured.secs_f64())
     }
 
     /// How a burst behaves at other intervals, in words.
@@ -53,17 +51,6 @@ impl Network {
     }
 }
 
-/// The mean burst of a chain that is looked at every `ratio` steps only, or `1 / ratio` times within
-/// a step: two states forget each other by the factor r = 1 - 1/(burst (1 - p)) a step.
-fn burst_after(p: f64, burst: f64, ratio: f64) -> f64 {
-    let forgets = 1.0 - 1.0 / (burst * (1.0 - p));
-    // A chain with no memory, or one that alternates, has nothing to lengthen.
-    if forgets <= 0.0 {
-        return burst;
-    }
-    1.0 / ((1.0 - p) * (1.0 - libm::pow(forgets, ratio)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +58,7 @@ mod tests {
     fn burst(loss: &str, every: u64, interval: u64) -> f64 {
         let network = Network {
             name: String::new(),
+            flags: String::new(),
             loss: loss.parse().expect("a loss"),
             delay: "const:0ms".parse().expect("a delay"),
             measured_every: Some(Span::from_millis(every)),
@@ -91,14 +79,5 @@ mod tests {
         assert!((44.0..50.0).contains(&fast), "{fast}");
         // Nothing is left but chance: 1/(1 - p).
         assert!((slow - 1.0 / 0.99).abs() < 1e-4, "{slow}");
-    }
-
-    #[test]
-    fn looking_at_every_second_step_of_a_chain_is_the_chain_of_two_steps() {
-        // bad -> bad in two steps, by hand.
-        let (p, burst): (f64, f64) = (0.2, 4.0);
-        let (stay, enter) = (1.0 - 1.0 / burst, p / (burst * (1.0 - p)));
-        let two = stay * stay + (1.0 - stay) * enter;
-        assert!((burst_after(p, burst, 2.0) - 1.0 / (1.0 - two)).abs() < 1e-12);
     }
 }

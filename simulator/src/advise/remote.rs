@@ -35,10 +35,9 @@ pub(super) struct Bucket {
     pub(super) count: u64,
 }
 
-/// So many runs of lost heartbeats were about so long.
+/// So many runs of lost heartbeats were at most so long.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct LossRuns {
-    pub(super) from: u64,
     pub(super) to: u64,
     pub(super) count: u64,
 }

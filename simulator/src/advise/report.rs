@@ -352,15 +352,12 @@ fn bits_per_s(heartbeats_per_s: f64) -> f64 {
 /// The same question with another seed.
 fn again(demand: &Demand, network: &Network, care: Care) -> String {
     let max_rate = demand.max_rate.map_or(String::new(), |rate| format!(" --max-rate {rate}"));
-    let every = network.measured_every.map_or(String::new(), |every| format!(" --measured-every {}", every.compact()));
     format!(
-        "systole-sim advise --detect-within {} --false-failures {} --nodes {}{max_rate} --loss {} --delay {}{every} \
-         --detector {} --seed {}",
+        "systole-sim advise --detect-within {} --false-failures {} --nodes {}{max_rate}{} --detector {} --seed {}",
         demand.detect_within.compact(),
         demand.false_failures,
         demand.nodes,
-        network.loss,
-        network.delay,
+        network.flags,
         demand.kind.name(),
         care.seed + 1_000
     )

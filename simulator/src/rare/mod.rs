@@ -286,7 +286,8 @@ mod tests {
         let mut rarest = f64::INFINITY;
         for (seed, (loss, timeout, confirm)) in (1..).zip(cases) {
             let question = question(&format!("fixed:timeout={timeout}s"), &format!("{confirm}s"), loss, "const:20ms");
-            let theory = FixedTimeout::new(100.0, timeout + confirm, LossLaw::of(&question.loss));
+            let theory =
+                FixedTimeout::new(100.0, timeout + confirm, LossLaw::of(&question.loss).expect("a closed form"));
             let truth = 1.0 / theory.mistake_recurrence();
             rarest = rarest.min(truth * 100.0);
             let found = quickly(&question, seed);
@@ -304,7 +305,8 @@ mod tests {
         for (loss, levels) in [("0.05", 6), ("gilbert:p=0.05,burst=1.5", 10)] {
             let (timeout, confirm) = (250.0, f64::from(levels) * 100.0 - 200.0);
             let question = question(&format!("fixed:timeout={timeout}s"), &format!("{confirm}s"), loss, "const:20ms");
-            let theory = FixedTimeout::new(100.0, timeout + confirm, LossLaw::of(&question.loss));
+            let theory =
+                FixedTimeout::new(100.0, timeout + confirm, LossLaw::of(&question.loss).expect("a closed form"));
             let truth = 1.0 / theory.mistake_recurrence();
             let effort = Effort { replicates: 16, passing: 50, trials_max: 10_000 };
             let runs = 200;

@@ -13,6 +13,7 @@ use systole_core::detector::{Beat, Memory};
 use systole_core::{Instant, Span};
 
 use super::{Event, Question};
+use crate::latency::Delays;
 use crate::loss::Lossy;
 use crate::random::{Purpose, Stream};
 
@@ -27,7 +28,7 @@ pub(super) struct Path {
     next: Instant,
     flight: Vec<Flight>,
     losses: Lossy,
-    delays: Stream,
+    delays: Delays,
     jitter: Stream,
     memory: Memory,
     /// The last heartbeat that was believed; none if it is 0.
@@ -64,8 +65,8 @@ impl Path {
             index: 0,
             next: begun,
             flight: Vec::new(),
-            losses: Lossy::new(&question.loss, stream(Purpose::Loss)),
-            delays: stream(Purpose::Delay),
+            losses: Lossy::new(&question.loss, stream(Purpose::Loss), question.interval),
+            delays: Delays::new(&question.delay, stream(Purpose::Delay), question.interval),
             jitter: stream(Purpose::Jitter),
             memory: question.detector.start(question.interval),
             seq: 0,
@@ -81,7 +82,7 @@ impl Path {
     pub(super) fn reseed(&mut self, key: u64) {
         let stream = |purpose| Stream::new(key, 0, purpose);
         self.losses.reseed(stream(Purpose::Loss));
-        self.delays = stream(Purpose::Delay);
+        self.delays.reseed(stream(Purpose::Delay));
         self.jitter = stream(Purpose::Jitter);
     }
 
@@ -125,8 +126,8 @@ impl Path {
     fn send(&mut self, question: &Question) {
         self.index += 1;
         // Drawn for a lost one too, as the network does.
-        let lost = self.losses.loses(&question.loss);
-        let delay = question.delay.draw(&mut self.delays);
+        let lost = self.losses.loses(&question.loss, self.next);
+        let delay = self.delays.draw(&question.delay, self.next);
         if !lost {
             self.flight.push(Flight { arrives: self.next + delay, seq: self.index });
         }

@@ -68,6 +68,8 @@ impl DelayLaw {
             }
             Delay::Weibull { scale, shape } => Some(Self::Weibull { scale: scale.secs_f64(), shape }),
             Delay::Pareto { min, shape } => Some(Self::Pareto { scale: min.secs_f64(), shape }),
+            // The law of one delay isn't all that is to be known of these.
+            Delay::Correlated(_) | Delay::Regimes(_) | Delay::Histogram(_) | Delay::Trace(_) => None,
             // One is cut off at zero, the other's tail is an incomplete gamma function.
             Delay::Normal { .. } | Delay::Gamma { .. } => None,
         }

@@ -32,12 +32,18 @@ pub enum LossLaw {
 }
 
 impl LossLaw {
-    /// The law that a simulated network follows.
-    pub fn of(loss: &Loss) -> Self {
+    /// The law that a simulated network follows, if it is one of these.
+    pub fn of(loss: &Loss) -> Option<Self> {
         match *loss {
-            Loss::None => Self::Independent { loss: 0.0 },
-            Loss::Independent(loss) => Self::Independent { loss },
-            Loss::Gilbert { p, burst } => Self::Gilbert { loss: p, burst },
+            Loss::None => Some(Self::Independent { loss: 0.0 }),
+            Loss::Independent(loss) => Some(Self::Independent { loss }),
+            Loss::Gilbert { p, burst } => Some(Self::Gilbert { loss: p, burst }),
+            Loss::GilbertElliott(_)
+            | Loss::Fading(_)
+            | Loss::Fritchman(_)
+            | Loss::Periodic(_)
+            | Loss::Trace(_)
+            | Loss::Sum(_) => None,
         }
     }
 
