@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use systole_core::{Span, Wait};
-use systole_sim::advise::{Advice, Care, Demand, Network, Unachievable, Verdict, advise};
+use systole_sim::advise::{Advice, Care, Demand, Network, Pains, Unachievable, Verdict, advise};
 use systole_sim::run::run;
 use systole_sim::scenario::{DetectorChoice, Scenario};
 
@@ -30,7 +30,7 @@ fn demand(detect_within: &str, false_failures: &str) -> Demand {
 }
 
 fn ask(demand: &Demand) -> Result<Box<Advice>, Box<Unachievable>> {
-    advise(demand, &network(), Care { seed: 7, quick: true }, &|_, _| {})
+    advise(demand, &network(), Care { seed: 7, pains: Pains::Quick }, &|_, _| {})
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_tighter_requirement_is_never_cheaper() {
 fn what_can_not_be_met_is_said_and_the_nearest_can() {
     let demand = Demand { max_rate: Some("200/s".parse().expect("a frequency")), ..demand("3s", "1/day") };
     let refused = ask(&demand).expect_err("half a second is too slow");
-    assert!(refused.why.contains("at 200/s"), "{}", refused.why);
+    assert!(refused.why.contains("interval at 200/s"), "{}", refused.why);
     let (detect_within, _) = refused.later.expect("a longer detection time");
     let (false_failures, _) = refused.oftener.expect("more false failures");
     assert!(detect_within > Span::from_secs(3) && false_failures.per_second() > demand.false_failures.per_second());

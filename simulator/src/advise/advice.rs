@@ -80,17 +80,36 @@ pub struct Neighbour {
 pub struct Care {
     /// Keys every random number; the verification has the next one, suspicions the one after.
     pub seed: u64,
+    /// How much work to do.
+    pub pains: Pains,
+}
+
+/// How much work an answer is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pains {
     /// A rough answer.
-    pub quick: bool,
+    Quick,
+    /// Within a few per cent.
+    Usual,
+    /// Verified ten times as long.
+    Thorough,
 }
 
 impl Care {
     fn efforts(self) -> &'static [Effort] {
-        if self.quick { &LADDER[..2] } else { &LADDER }
+        match self.pains {
+            Pains::Quick => &LADDER[..2],
+            Pains::Usual | Pains::Thorough => &LADDER,
+        }
     }
 
     fn verification(self) -> Effort {
-        if self.quick { Effort::USUAL } else { Effort::USUAL.times(4) }
+        match self.pains {
+            Pains::Quick => Effort::USUAL,
+            Pains::Usual => Effort::USUAL.times(4),
+            Pains::Thorough => Effort::USUAL.times(40),
+        }
     }
 }
 
@@ -162,18 +181,19 @@ fn reason(demand: &Demand, tried: &[Tried]) -> String {
             None => "the detection time leaves no time for a missed heartbeat".into(),
         };
     };
-    let often = Frequency::about(last.failures.ci_high * nodes as f64);
-    let how = match last.failures.doubt {
-        None => format!("up to {often} false failures"),
-        Some(doubt) => format!("what happens then isn't known well enough ({doubt}; up to {often})"),
-    };
     let limit = match demand.max_rate {
         Some(rate) if demand.interval_min() > Span::from_nanos(demand.detect_within.nanos() / 1_000 + 1) => {
-            format!(", the shortest interval at {rate},")
+            format!(", the shortest interval at {rate}")
         }
         Some(_) | None => String::new(),
     };
-    format!("even at one heartbeat in {}{limit} there would be {how}", last.settings.interval.compact())
+    let (interval, often) = (last.settings.interval.compact(), Frequency::about(last.failures.ci_high * nodes as f64));
+    match last.failures.doubt {
+        None => format!("even at one heartbeat in {interval}{limit} there would be up to {often} false failures"),
+        Some(doubt) => format!(
+            "down to one heartbeat in {interval}{limit} none can be shown to be rare enough: {doubt}, up to {often}"
+        ),
+    }
 }
 
 /// One step dearer, one step cheaper, and the other detectors at the same interval.
@@ -254,7 +274,10 @@ fn brackets(demand: &Demand, network: &Network) -> Vec<Bracket> {
 
 /// A fleet that is busy dying.
 fn crashes(demand: &Demand, network: &Network, settings: &Settings, care: Care) -> Scenario {
-    let crashes = if care.quick { 1_000 } else { 10_000 };
+    let crashes = match care.pains {
+        Pains::Quick => 1_000,
+        Pains::Usual | Pains::Thorough => 10_000,
+    };
     Scenario {
         seed: care.seed,
         nodes: demand.nodes.min(200) as u32,

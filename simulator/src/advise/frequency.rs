@@ -80,6 +80,7 @@ impl fmt::Display for Frequency {
         match times {
             times if times >= 1e6 => write!(f, "{}M/{}", times / 1e6, self.unit.name),
             times if times >= 1e3 => write!(f, "{}k/{}", times / 1e3, self.unit.name),
+            times if times < 1e-3 => write!(f, "{times:e}/{}", self.unit.name),
             times => write!(f, "{times}/{}", self.unit.name),
         }
     }
@@ -141,7 +142,9 @@ mod tests {
 
     #[test]
     fn a_rate_is_told_in_the_unit_in_which_there_is_something_to_count() {
-        for (per_second, text) in [(3.0, "3/s"), (0.2, "12/min"), (1.0 / 604_800.0, "1/week"), (1e-9, "0.032/year")] {
+        for (per_second, text) in
+            [(3.0, "3/s"), (0.2, "12/min"), (1.0 / 604_800.0, "1/week"), (1e-9, "0.032/year"), (1e-18, "3.2e-11/year")]
+        {
             assert_eq!(Frequency::about(per_second).to_string(), text);
         }
         assert!(Frequency::about(0.123_4).per_second() >= 0.123_4);

@@ -36,7 +36,7 @@ use crate::loss::Loss;
 use crate::presets::{PRESETS, Preset};
 use crate::scenario::DEFAULT_SEED;
 
-pub use advice::{Advice, Bracket, Care, Neighbour, Unachievable, advise};
+pub use advice::{Advice, Bracket, Care, Neighbour, Pains, Unachievable, advise};
 pub use frequency::Frequency;
 pub use network::Network;
 pub use search::{Demand, Tried, Verdict};
@@ -82,9 +82,12 @@ pub struct Args {
     /// else is given stays: chen:gain=0.1
     #[arg(long, value_name = "SPEC", default_value = "chen")]
     detector: Detector,
-    /// A rough answer within a few seconds
+    /// A rough answer
     #[arg(long)]
     quick: bool,
+    /// Verifies the answer ten times as long
+    #[arg(long, conflicts_with = "quick")]
+    thorough: bool,
     /// Keys every random number; the same seed is the same answer
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
     seed: u64,
@@ -113,7 +116,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         max_rate: args.max_rate,
         kind: args.detector,
     };
-    let care = Care { seed: args.seed, quick: args.quick };
+    let pains = match (args.quick, args.thorough) {
+        (true, _) => Pains::Quick,
+        (false, false) => Pains::Usual,
+        (false, true) => Pains::Thorough,
+    };
+    let care = Care { seed: args.seed, pains };
     let _ = writeln!(io::stderr(), "{}", report::head(&demand, &network, care));
     let bar = Bar::new();
     let advice = advise(&demand, &network, care, &|what, share| bar.show(what, share));

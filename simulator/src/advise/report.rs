@@ -14,6 +14,7 @@ use super::frequency::Frequency;
 use super::network::Network;
 use super::search::{Demand, Tried, Verdict};
 use super::settings::Settings;
+use crate::latency::Delay;
 use crate::qos::Times;
 use crate::rare::Rarity;
 use crate::report::{VERSION, number};
@@ -24,14 +25,14 @@ pub(super) fn head(demand: &Demand, network: &Network, care: Care) -> String {
     let max_rate = max_rate.map_or("none".into(), |rate| rate.to_string());
     format!(
         "systole-sim {VERSION}: advise detect-within={} false-failures={false_failures} nodes={nodes} \
-         max-rate={max_rate} detector={} network={} loss={} delay={} seed={} quick={}",
+         max-rate={max_rate} detector={} network={} loss={} delay={} seed={} pains={:?}",
         detect_within.compact(),
         kind.name(),
         network.name,
         network.loss,
-        network.delay,
+        delays(network),
         care.seed,
-        care.quick
+        care.pains
     )
 }
 
@@ -147,7 +148,7 @@ pub(super) fn json(
     let mut value = json!({
         "version": VERSION,
         "seed": care.seed,
-        "quick": care.quick,
+        "pains": care.pains,
         "achievable": answer.is_ok(),
         "demand": {
             "detect_within_s": demand.detect_within.secs_f64(),
@@ -269,7 +270,7 @@ fn method(demand: &Demand, network: &Network, care: Care, advice: &Advice) -> Ve
 
 fn assumptions(network: &Network) -> Vec<String> {
     let mut lines = network.notes.clone();
-    lines.push(format!("losses {}, delays {}, alike and independent at all nodes", network.loss, network.delay));
+    lines.push(format!("losses {}, delays {}, alike and independent at all nodes", network.loss, delays(network)));
     lines.push(network.bursts());
     lines.push(format!(
         "99.9 % of the delays are below {}; a crash after a slower heartbeat is found later by the rest",
@@ -291,10 +292,17 @@ fn row(demand: &Demand, what: &str, tried: &Tried) -> String {
         what,
         settings.interval.compact().to_string(),
         number(heartbeats_per_s(demand, settings)),
-        often(demand, &tried.failures) + verdict,
+        often(demand, &tried.failures) + verdict + " ",
         settings.detector,
         settings.confirm.compact()
     )
+}
+
+/// The law of the delays, and of one that was measured its percentiles.
+fn delays(network: &Network) -> String {
+    let Delay::Histogram(law) = &network.delay else { return network.delay.to_string() };
+    let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| law.quantile(share).compact());
+    format!("as measured (p50 {p50}, p99 {p99}, p99.9 {p999}, max {max})")
 }
 
 /// In the fleet, at most.
@@ -353,7 +361,7 @@ fn bits_per_s(heartbeats_per_s: f64) -> f64 {
 fn again(demand: &Demand, network: &Network, care: Care) -> String {
     let max_rate = demand.max_rate.map_or(String::new(), |rate| format!(" --max-rate {rate}"));
     format!(
-        "systole-sim advise --detect-within {} --false-failures {} --nodes {}{max_rate}{} --detector {} --seed {}",
+        "systole-sim advise --detect-within {} --false-failures {} --nodes {}{max_rate}{} --detector {} --seed {} --thorough",
         demand.detect_within.compact(),
         demand.false_failures,
         demand.nodes,

@@ -162,7 +162,7 @@ fn digits(value: f64) -> String {
 }
 
 /// The same, but never below it.
-fn digits_up(value: f64) -> String {
+pub(super) fn digits_up(value: f64) -> String {
     digits(value * 1.0005)
 }
 

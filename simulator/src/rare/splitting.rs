@@ -61,7 +61,7 @@ impl Plan {
     pub(super) fn pilot(question: &Question, effort: Effort, seed: u64) -> Self {
         let wanted = u64::from(effort.passing);
         let mut walk = Walk::new(question, seed, PILOT);
-        let first = first_level(question);
+        let first = walk.deepest(first_level(question), effort.trials_max, wanted);
         let mut shares = vec![(first, walk.first(first, effort.trials_max, wanted))];
         for before in (0..first).rev() {
             if walk.states.is_empty() {
@@ -139,6 +139,36 @@ impl<'a> Walk<'a> {
     fn new(question: &'a Question, seed: u64, number: u64) -> Self {
         let choices = Stream::new(seed, number, Purpose::Split);
         Self { question, number, seed, states: Vec::new(), spare: Vec::new(), choices, heartbeats: 0 }
+    }
+
+    /// The last level that `enough` silences of one life get to, `least` or later. Counting is the better way as far
+    /// as it goes: it meets the ways to a long silence as frequently as they are, where splitting
+    /// only follows those that its few first states are on.
+    fn deepest(&self, least: u64, heartbeats: u64, enough: u64) -> u64 {
+        let question = self.question;
+        let mut path = Path::new(question, self.seed, self.number);
+        let until = Instant::ORIGIN + question.interval * (SETTLED + heartbeats);
+        let mut reached = vec![0; least as usize + 1];
+        let mut before = least;
+        loop {
+            let level = level(&path, question, before);
+            if path.advance(question, level.min(until)) == Came::Heartbeat {
+                before = least;
+                continue;
+            }
+            if level > until {
+                break;
+            }
+            reached[before as usize] += 1;
+            if before > 0 {
+                before -= 1;
+            } else if path.advance(question, until) == Came::Silence {
+                break;
+            } else {
+                before = least;
+            }
+        }
+        (0..least).find(|before| reached[*before as usize] >= enough).unwrap_or(least)
     }
 
     /// One life of so many heartbeats, once it has settled: how many silences got to the level. Ends
