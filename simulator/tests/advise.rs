@@ -13,6 +13,7 @@ fn network() -> Network {
         name: "test".into(),
         flags: String::new(),
         loss: "gilbert:p=0.05,burst=1.5".parse().expect("a loss"),
+        rivals: Vec::new(),
         delay: "exp:30ms".parse().expect("a delay"),
         measured_every: None,
         notes: Vec::new(),
@@ -129,13 +130,22 @@ fn a_requirement_that_can_not_be_met_ends_with_exit_code_1() {
 }
 
 #[test]
+fn a_network_that_is_nowhere_ends_with_exit_code_1_and_the_names_that_there_are() {
+    let said = command("--detect-within 3s --false-failures 1/day --nodes 1 --network moon");
+    let text = String::from_utf8(said.stderr).expect("text");
+    assert_eq!((said.status.code(), said.stdout.len()), (Some(1), 0), "{text}");
+    for wanted in ["moon", "lorawan", "lan, wan, bursty, mobile, satellite"] {
+        assert!(text.contains(wanted), "{wanted} is missing in: {text}");
+    }
+}
+
+#[test]
 fn nonsense_is_refused_with_the_value_and_the_way_out() {
     for (args, said) in [
         ("--detect-within 3 --false-failures 1/day --nodes 1", "a duration ends with its unit"),
         ("--detect-within 3s --false-failures none --nodes 1", "\"none\" can't be promised"),
         ("--detect-within 3s --false-failures 1/eon --nodes 1", "unknown unit of time \"eon\""),
         ("--detect-within 3s --false-failures 1/day --nodes 0", "0 is not in 1..=20000000"),
-        ("--detect-within 3s --false-failures 1/day --nodes 1 --network moon", "moon"),
         ("--detect-within 3s --false-failures 1/day --nodes 1 --loss none", "--loss 0.0001"),
         ("--detect-within 3s --false-failures 1/day --nodes 1 --max-rate fast", "\"fast\" is not of the form"),
         ("--detect-within 3s --false-failures 1/day --nodes 1 --detector psi", "unknown detector \"psi\""),

@@ -13,6 +13,7 @@ use super::frequency::Frequency;
 use super::network::Network;
 use super::search::{Demand, Judge, Tried, Verdict, longest, round_spans};
 use super::settings::Settings;
+use crate::loss::Loss;
 use crate::qos::Qos;
 use crate::rare::{Effort, Rarity};
 use crate::run::run;
@@ -32,6 +33,8 @@ pub struct Advice {
     pub tried: Vec<Tried>,
     /// What else could be done.
     pub neighbours: Vec<Neighbour>,
+    /// The longest interval that would do if losses were of the kinds that explain less, if any does.
+    pub rivals: Vec<(Loss, Option<Span>)>,
     /// What a run of the whole simulator says about detection times.
     pub found: Qos,
     /// That run.
@@ -125,8 +128,10 @@ pub fn advise(
 ) -> Result<Box<Advice>, Box<Unachievable>> {
     let allowed = demand.allowed();
     let search = Judge { network, allowed, seed: care.seed, efforts: care.efforts(), progress };
+    let effort = [care.verification()];
+    let verify = Judge { seed: care.seed + 1, efforts: &effort, ..search };
     let refuse = |why: String, tried: Vec<Tried>| {
-        let (later, oftener) = (later(demand, &search), oftener(demand, &search));
+        let (later, oftener) = (later(demand, &search, &verify), oftener(demand, &verify));
         Err(Box::new(Unachievable { why, tried, later, oftener }))
     };
     let Some(budget) = demand.budget(network) else {
@@ -136,8 +141,6 @@ pub fn advise(
         );
         return refuse(why, Vec::new());
     };
-    let effort = [care.verification()];
-    let verify = Judge { seed: care.seed + 1, efforts: &effort, ..search };
     let (mut best, mut tried) = longest(demand, &search, budget);
     // The verification may take back what the search said; then the next shorter one is tried.
     let choice = loop {
@@ -154,7 +157,7 @@ pub fn advise(
         for interval in demand.intervals().into_iter().filter(|interval| *interval < below) {
             let Some(settings) = Settings::fit(&demand.kind, interval, budget) else { continue };
             let found = search.failures(settings);
-            if found.verdict == Verdict::Meets {
+            if found.promises(allowed) {
                 best = Some(found);
                 break;
             }
@@ -167,7 +170,8 @@ pub fn advise(
     progress("detection times", 0.0);
     let found = run(&scenario, |at| progress("detection times", at.sent as f64 / at.of as f64)).qos;
     let chen = brackets(demand, network);
-    Ok(Box::new(Advice { chen, choice, suspicions, tried, neighbours, found, scenario, effort: effort[0] }))
+    let rivals = network.rivals.iter().map(|loss| (loss.clone(), otherwise(demand, &search, loss, budget))).collect();
+    Ok(Box::new(Advice { chen, choice, suspicions, tried, neighbours, rivals, found, scenario, effort: effort[0] }))
 }
 
 fn reason(demand: &Demand, tried: &[Tried]) -> String {
@@ -220,24 +224,32 @@ fn neighbours(demand: &Demand, judge: &Judge<'_>, choice: &Tried, tried: &[Tried
     neighbours
 }
 
+/// The longest interval that would do with another loss, in order of magnitude.
+fn otherwise(demand: &Demand, judge: &Judge<'_>, loss: &Loss, budget: Span) -> Option<Span> {
+    let network = Network { loss: loss.clone(), ..judge.network.clone() };
+    let judge = Judge { network: &network, efforts: &LADDER[..2], ..*judge };
+    longest(demand, &judge, budget).0.map(|tried| tried.settings.interval)
+}
+
 /// The shortest round detection time at which as few false failures can be had.
-fn later(demand: &Demand, judge: &Judge<'_>) -> Option<(Span, Tried)> {
+fn later(demand: &Demand, search: &Judge<'_>, verify: &Judge<'_>) -> Option<(Span, Tried)> {
     let times = round_spans().filter(|span| *span > demand.detect_within);
     for detect_within in times.take(LATER) {
         let demand = Demand { detect_within, ..demand.clone() };
-        let Some(tried) = fastest(&demand, judge) else { continue };
-        if tried.verdict == Verdict::Meets {
-            return Some((detect_within, tried));
+        let Some(tried) = fastest(&demand, search).filter(|tried| tried.promises(search.allowed)) else { continue };
+        let verified = verify.failures(tried.settings);
+        if verified.verdict == Verdict::Meets {
+            return Some((detect_within, verified));
         }
     }
     None
 }
 
 /// The fewest false failures that can be had within the detection time.
-fn oftener(demand: &Demand, judge: &Judge<'_>) -> Option<(Frequency, Tried)> {
-    // Against nothing, every effort is made.
-    let tried = fastest(demand, &Judge { allowed: 0.0, ..*judge })?;
-    Some((Frequency::about(tried.failures.ci_high * demand.nodes as f64), tried))
+fn oftener(demand: &Demand, verify: &Judge<'_>) -> Option<(Frequency, Tried)> {
+    let tried = fastest(demand, verify)?;
+    // A tenth more, so that asking for it doesn't depend on the seed.
+    Some((Frequency::about(1.1 * tried.failures.ci_high * demand.nodes as f64), tried))
 }
 
 /// The shortest interval, at which false failures are rarest.
@@ -296,8 +308,8 @@ fn crashes(demand: &Demand, network: &Network, settings: &Settings, care: Care) 
 const LADDER: [Effort; 3] =
     [Effort::QUICK, Effort { replicates: 16, passing: 100, trials_max: 200_000 }, Effort::USUAL];
 
-/// So many longer detection times are tried: two decades and a bit.
-const LATER: usize = 24;
+/// So many longer detection times are tried: three decades.
+const LATER: usize = 33;
 
 /// So many heartbeats within a detection time are as good as more.
 const BEATS: u64 = 300;

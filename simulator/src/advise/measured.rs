@@ -10,8 +10,9 @@ use systole_core::Span;
 
 use super::network::Network;
 use super::remote::Profile;
-use super::runs::Runs;
+use super::runs::{Fitted, Runs, digits_up};
 use crate::latency::{Delay, Histogram};
+use crate::loss::Loss;
 use crate::trace::{Series, Trace};
 
 /// The network that a trace shows, for whoever has to detect a crash within that time.
@@ -46,14 +47,8 @@ pub(super) fn from_trace(file: &str, detect_within: Span) -> Result<Network, Str
         notes.push(LATENESS.into());
     }
     let delay = histogram(&name, delays.into_iter().map(|delay| (delay, 1)))?;
-    Ok(Network {
-        loss: loss(&runs, &mut notes)?,
-        delay,
-        measured_every: bursts(interval, detect_within, &mut notes),
-        name,
-        flags,
-        notes,
-    })
+    let (loss, rivals) = loss(&runs, &mut notes)?;
+    Ok(Network { loss, rivals, delay, measured_every: bursts(interval, detect_within, &mut notes), name, flags, notes })
 }
 
 /// The network that a monitor has seen, for whoever has to detect a crash within that time.
@@ -84,14 +79,8 @@ pub(super) fn from_profile(profile: &Profile, address: &str, detect_within: Span
     ];
     let late = profile.lateness.buckets.iter();
     let delay = histogram(&name, late.map(|bucket| (Span::from_nanos((bucket.up_to_ms * 1e6) as u64), bucket.count)))?;
-    Ok(Network {
-        loss: loss(&runs, &mut notes)?,
-        delay,
-        measured_every: bursts(interval, detect_within, &mut notes),
-        name,
-        flags,
-        notes,
-    })
+    let (loss, rivals) = loss(&runs, &mut notes)?;
+    Ok(Network { loss, rivals, delay, measured_every: bursts(interval, detect_within, &mut notes), name, flags, notes })
 }
 
 fn seen(runs: &Runs, interval: Option<Span>) -> String {
@@ -105,23 +94,26 @@ fn seen(runs: &Runs, interval: Option<Span>) -> String {
     )
 }
 
-/// The model that explains the runs best, or where there are hardly any, the most that they allow for.
-fn loss(runs: &Runs, notes: &mut Vec<String>) -> Result<crate::loss::Loss, String> {
+/// The model that explains the runs best and the others, or where there are hardly any, the most that they allow for.
+fn loss(runs: &Runs, notes: &mut Vec<String>) -> Result<(Loss, Vec<Loss>), String> {
     if runs.count() < RUNS_MIN {
         // 97.5 % of the time fewer are seen (Poisson, by its normal approximation and a bit).
         let most = runs.lost() as f64 + 2.0 * libm::sqrt(runs.lost() as f64) + 3.7;
-        let p = super::runs::digits_up((most / runs.sent() as f64).min(0.5));
+        let p = digits_up((most / runs.sent() as f64).min(0.5));
         notes.push(format!(
             "with fewer than {RUNS_MIN} runs nothing can be said of bursts; losses are taken as independent, and as frequent as that allows for"
         ));
-        return p.parse().map_err(|error| format!("{error}"));
+        return p.parse().map(|loss| (loss, Vec::new())).map_err(|error| format!("{error}"));
     }
     let fitted = runs.fit().map_err(|error| error.to_string())?;
     let rivals: Vec<String> = fitted.iter().map(|fitted| format!("{} (BIC {:.0})", fitted.model, fitted.bic)).collect();
     notes.push(format!("fitted to the runs, best first: {}", rivals.join("; ")));
     let longest = runs.longest();
     notes.push(format!("runs longer than {longest} were never seen: how rare they are is the fitted model's tail"));
-    fitted[0].model.parse().map_err(|error| format!("the fitted model {} can't be: {error}", fitted[0].model))
+    let model = |fitted: &Fitted| {
+        fitted.model.parse::<Loss>().map_err(|error| format!("the fitted model {} can't be: {error}", fitted.model))
+    };
+    Ok((model(&fitted[0])?, fitted[1..].iter().map(model).collect::<Result<_, String>>()?))
 }
 
 /// Bursts last as many seconds at every interval if they were measured finely enough to tell.

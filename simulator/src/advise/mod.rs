@@ -159,6 +159,7 @@ impl Args {
                 name: "as given".into(),
                 flags: String::new(),
                 loss: Loss::None,
+                rivals: Vec::new(),
                 delay: Delay::Const(Span::ZERO),
                 measured_every: None,
                 notes: Vec::new(),
@@ -177,6 +178,7 @@ impl Args {
             network.flags += &format!(" --loss {loss}");
             network.notes.push(format!("the loss is as given, {loss}"));
             network.loss = loss.clone();
+            network.rivals.clear();
         }
         if let Some(delay) = &self.delay {
             network.flags += &format!(" --delay {delay}");
@@ -212,6 +214,7 @@ fn preset(preset: &Preset) -> Network {
         name: preset.name.into(),
         flags: format!(" --network {}", preset.name),
         loss: preset.loss(),
+        rivals: Vec::new(),
         delay: preset.delay(),
         measured_every: None,
         notes: vec![format!("{}: {}", preset.name, preset.source)],

@@ -19,6 +19,8 @@ pub struct Network {
     pub flags: String,
     /// What is lost, at the interval at which it was measured.
     pub loss: Loss,
+    /// Models of loss that explain what was measured less well.
+    pub rivals: Vec<Loss>,
     /// How long the rest takes.
     pub delay: Delay,
     /// At which interval bursts last as long as `loss` says, and last as many seconds at any other.
@@ -60,6 +62,7 @@ mod tests {
             name: String::new(),
             flags: String::new(),
             loss: loss.parse().expect("a loss"),
+            rivals: Vec::new(),
             delay: "const:0ms".parse().expect("a delay"),
             measured_every: Some(Span::from_millis(every)),
             notes: Vec::new(),

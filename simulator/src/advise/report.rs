@@ -93,6 +93,10 @@ pub(super) fn advice(demand: &Demand, network: &Network, care: Care, advice: &Ad
     for text in assumptions(network) {
         line(format!("  {text}"));
     }
+    for (loss, interval) in &advice.rivals {
+        let what = interval.map_or("nothing".into(), |interval| format!("one in {}", interval.compact()));
+        line(format!("  were losses {loss}, which explains what was measured less well, {what} would do"));
+    }
     line(String::new());
     line("To confirm".into());
     line(format!("  {}", again(demand, network, care)));
@@ -191,6 +195,9 @@ pub(super) fn json(
                 }).collect::<Vec<Value>>(),
                 "tried": advice.tried.iter().map(|each| tried(demand, each)).collect::<Vec<Value>>(),
                 "chen": advice.chen,
+                "rivals": advice.rivals.iter().map(|(loss, interval)| {
+                    json!({"loss": loss.to_string(), "interval_s": interval.map(Span::secs_f64)})
+                }).collect::<Vec<Value>>(),
                 "effort": advice.effort,
                 "confirm_with": [again(demand, network, care), flags(&advice.scenario)],
             })
@@ -378,12 +385,18 @@ fn flags(scenario: &crate::scenario::Scenario) -> String {
         scenario.interval.compact(),
         scenario.detector,
         scenario.confirm,
-        scenario.loss,
-        scenario.delay,
+        quoted(&scenario.loss),
+        quoted(&scenario.delay),
         scenario.heartbeats,
         scenario.crashes,
         scenario.seed
     )
+}
+
+/// As a shell takes it for one word.
+fn quoted(model: &impl ToString) -> String {
+    let text = model.to_string();
+    if text.contains(['|', '>', '&', ' ']) { format!("'{text}'") } else { text }
 }
 
 /// Bytes of UDP and IPv4 headers (RFC 768, RFC 791).

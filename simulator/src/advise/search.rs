@@ -86,6 +86,17 @@ pub enum Verdict {
     Unsure,
 }
 
+impl Tried {
+    /// Whether it is worth a verification: what lies on the edge may turn out well with more effort.
+    pub(super) fn promises(&self, allowed: f64) -> bool {
+        match self.verdict {
+            Verdict::Meets => true,
+            Verdict::Fails => false,
+            Verdict::Unsure => self.failures.doubt.is_none() && self.failures.rate_per_s <= allowed,
+        }
+    }
+}
+
 impl Verdict {
     fn of(rarity: &Rarity, allowed: f64) -> Self {
         match rarity.doubt {
@@ -141,7 +152,7 @@ pub(super) fn longest(demand: &Demand, judge: &Judge<'_>, budget: Span) -> (Opti
     for interval in demand.intervals() {
         let Some(settings) = Settings::fit(&demand.kind, interval, budget) else { continue };
         let found = judge.failures(settings);
-        if found.verdict == Verdict::Meets {
+        if found.promises(judge.allowed) {
             return (Some(found), tried);
         }
         tried.push(found);

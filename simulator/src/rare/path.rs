@@ -235,6 +235,20 @@ mod tests {
             ("chen:margin=0.75s", "gilbert:p=0.2,burst=3", "exp:300ms", 0.3, "1.5x"),
             ("two-window:margin=0.5s", "0.3", "lognormal:median=200ms,sigma=1", 0.1, "700ms"),
             ("phi:threshold=3,pause=0s", "gilbert:p=0.1,burst=1.5", "uniform:10ms..2.5s", 0.0, "2x"),
+            (
+                "chen:margin=1s",
+                "fading:p=0.3,sigma=1,memory=50+fritchman:p=0.1,runs=3x1|1x6",
+                "exp:200ms,lag1=0.7",
+                0.0,
+                "1s",
+            ),
+            (
+                "fixed:timeout=2.5s",
+                "periodic:every=15s,length=2s,loss=0.9,else=0.1,phase=random",
+                "regimes:exp:20ms@10m|exp:900ms@5m",
+                0.2,
+                "1s",
+            ),
             ("bertier:margin-min=0.5x,margin-max=3x", "0.2", "pareto:min=10ms,shape=1.1", 0.9, "1x"),
         ];
         for (seed, (detector, loss, delay, jitter, confirm)) in (7..).zip(cases) {
