@@ -42,8 +42,11 @@ impl Cause {
 /// What the verdict rests on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evidence {
-    /// When the last heartbeat (of a node that left: the goodbye) arrived; nothing if none ever did.
+    /// When the last heartbeat (of a node that left: the goodbye) arrived; nothing if none ever did here.
     pub last_arrival: Option<Instant>,
+    /// When the belief in the node was taken over from another monitor, if nothing was heard since:
+    /// the deadline counts from then, and means nothing for one that was failed before. Nothing otherwise.
+    pub taken_over: Option<Instant>,
     /// Until when silence was normal, by the detector (for an unseen node: the end of its grace).
     pub deadline: Instant,
     /// What must pass after the deadline before a suspect is failed.

@@ -44,6 +44,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod belief;
 pub mod config;
 pub mod counters;
 pub mod detector;
@@ -66,6 +67,7 @@ mod wait;
 pub mod wheel;
 pub mod wire;
 
+pub use belief::{Belief, BeliefError, Interval};
 pub use groups::{DEFAULT_GROUP, Group};
 pub use id::{GroupIx, Incarnation, NAME_MAX, NodeId, NodeIx, Seq, Share, is_name};
 pub use liveness::{Input, Liveness, step};

@@ -5,8 +5,10 @@
 //! nobody is declared silent, because nobody has looked yet. It owns no clock and no socket, and
 //! doesn't assume that it is alone: nodes of another share are handed on, not judged.
 
+use alloc::boxed::Box;
 use core::fmt;
 
+use crate::belief::{Belief, BeliefError};
 use crate::config::{Config, Settings};
 use crate::counters::Counters;
 use crate::detector::Beat;
@@ -130,6 +132,54 @@ impl Monitor {
         if let Some(name) = listed.text().filter(|_| flags.has(Flags::LISTED)) {
             self.expect(name, group, now);
         }
+    }
+
+    /// What is believed of the node at this place, for another monitor to take over. Nothing if the
+    /// place is vacant.
+    pub fn belief(&self, ix: NodeIx) -> Option<Belief<'_>> {
+        self.table.occupied(ix).then(|| {
+            let (node, detail) = (self.table.node(ix), self.table.detail(ix));
+            let declared = detail.declared.map(|ix| self.groups.get(ix).name());
+            Belief::of(node, detail, self.groups.get(node.group).settings(), declared, self.table.load(ix))
+        })
+    }
+
+    /// Believes what another monitor believed, or this one before it was restarted. Nothing is told:
+    /// nothing happened.
+    ///
+    /// From `now` on the node is waited for as after a heartbeat, so that nobody is failed for
+    /// silence before the detector's patience and the confirm time have passed here: alive may
+    /// become suspect, suspect failed, and an unseen node has its grace anew. An announced silence
+    /// is still excused. Failed and left stay so until the node is heard. What isn't newer than the
+    /// belief's last message is refused as ever.
+    ///
+    /// If the node is known here, the newer of the two beliefs holds, by incarnation and seq; if neither
+    /// monitor ever heard it, this one as long as the node is unseen here. That too is told nobody, so
+    /// take over before the first turn. The node's group is chosen by this monitor's configuration.
+    ///
+    /// # Errors
+    /// The belief can't be true here, is of no use, or finds no place; nothing was changed.
+    pub fn take_over(&mut self, belief: &Belief<'_>, now: Instant) -> Result<NodeIx, BeliefError> {
+        belief.check(self.config.plan().share)?;
+        let ix = match self.table.find(&belief.id) {
+            Some(ix) if belief.is_newer_than(self.table.node(ix)) => ix,
+            Some(_) => return Err(BeliefError::NotNewer),
+            None if belief.last.is_none() => return Err(BeliefError::Unlisted),
+            None if self.table.is_full() => return Err(BeliefError::TableFull),
+            None => self.place(Node::new(belief.id, GroupIx::FIRST, None, now), Name::Unknown),
+        };
+        self.note_believed(ix, belief, now);
+        let former = *self.table.node(ix);
+        let settings = self.groups.get(former.group).settings();
+        let node = belief.node(&former, settings, &self.config.plan().limits, now);
+        self.groups.leave(former.group, former.liveness);
+        self.groups.enter(node.group, node.liveness);
+        *self.table.node_mut(ix) = node;
+        match self.due(ix) {
+            Some(due) => self.wheel.arm(ix, due.tick_up()),
+            None => self.wheel.disarm(ix),
+        }
+        Ok(ix)
     }
 
     /// The place of the node with this id.
@@ -259,7 +309,7 @@ impl Monitor {
         // Whether this begins a life, and whether the time since the last heartbeat says anything
         // about the node's rhythm.
         let anew = newer.gap.is_none() || node.liveness == Liveness::Left;
-        let outage = node.liveness == Liveness::Failed || node.flags.has(Flags::PLANNED);
+        let outage = node.liveness == Liveness::Failed || node.flags.has(Flags::PLANNED) || !node.heard_here();
         let steady = newer.gap.filter(|_| !anew && !outage);
         if anew && node.flags.has(Flags::DECLARED) {
             // What a former life declared binds it alone.
@@ -381,9 +431,12 @@ impl Monitor {
         if !node.flags.has(Flags::HEARD) {
             return node.arrival + settings.grace;
         }
-        let deadline = node.arrival + settings.detector.patience(&node.memory, node.interval());
+        let patience = settings.detector.patience(&node.memory, node.interval());
+        let deadline = node.arrival + patience;
         if node.flags.has(Flags::PLANNED) {
-            let planned = self.table.detail(ix).payload.as_ref().map(|payload| payload.planned_until);
+            // What the detector allows beyond one interval comes on top.
+            let slack = patience - node.interval();
+            let planned = self.table.detail(ix).payload.as_ref().map(|payload| payload.planned_until + slack);
             return deadline.max(planned.unwrap_or_default());
         }
         deadline
@@ -397,7 +450,8 @@ impl Monitor {
         let node = self.table.node(ix);
         let (lost, window) = node.losses();
         Evidence {
-            last_arrival: node.flags.has(Flags::HEARD).then_some(node.arrival),
+            last_arrival: node.heard_here().then_some(node.arrival),
+            taken_over: node.taken_over().then_some(node.arrival),
             deadline: self.deadline(ix),
             confirm: self.confirm(node),
             interval: node.interval(),
@@ -509,13 +563,35 @@ impl Monitor {
         group
     }
 
-    /// Notes until when an announced silence excuses the node: what the detector allows beyond one
-    /// interval comes on top.
+    /// Keeps what another monitor was told by a node. What it wasn't told stays as it is here.
+    fn note_believed(&mut self, ix: NodeIx, belief: &Belief<'_>, now: Instant) {
+        let declared = belief.group.and_then(|name| self.groups.find_or_make(name, &self.config));
+        let detail = self.table.detail_mut(ix);
+        detail.since = belief.since.min(now);
+        detail.declared = declared.or(detail.declared);
+        if let Some(name) = belief.name {
+            detail.name = Name::new(name);
+        }
+        if let Some(payload) = belief.payload {
+            detail.payload = Some(Box::new(payload.clone()));
+        }
+        if let Some(until) = belief.planned_until {
+            let latest = now + self.config.plan().limits.interval_max;
+            detail.payload.get_or_insert_default().planned_until = until.min(latest);
+        }
+        if let Some(load) = belief.load {
+            self.table.set_load(ix, load);
+        }
+        let flags = &mut self.table.node_mut(ix).flags;
+        flags.set(Flags::NAMED, flags.has(Flags::NAMED) || belief.name.is_some());
+        if !flags.has(Flags::LISTED) {
+            self.regroup(ix, belief.group);
+        }
+    }
+
+    /// Notes until when the node announced to be silent.
     fn plan_silence(&mut self, ix: NodeIx, next: Span) {
-        let node = self.table.node(ix);
-        let settings = self.groups.get(node.group).settings();
-        let slack = settings.detector.patience(&node.memory, node.interval()) - node.interval();
-        let until = node.arrival + next.min(self.config.plan().limits.interval_max) + slack;
+        let until = self.table.node(ix).arrival + next.min(self.config.plan().limits.interval_max);
         self.table.detail_mut(ix).payload.get_or_insert_default().planned_until = until;
     }
 }

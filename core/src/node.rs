@@ -17,13 +17,13 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) incarnation: Incarnation,
     pub(crate) seq: Seq,
-    /// When the last heartbeat arrived; if none ever did: when the node was listed.
+    /// When the last heartbeat arrived; if none ever did here: when the node was listed or taken over.
     pub(crate) arrival: Instant,
     pub(crate) memory: Memory,
     /// The interval that is declared, configured or being learned, in milliseconds.
     interval: f32,
     /// The last heartbeats by sequence number, newest lowest; a one arrived. The highest one marks
-    /// where they begin, so that 31 fit.
+    /// where they begin, so that 31 fit. Nothing but the mark: nothing was heard here yet.
     window: u32,
     pub(crate) group: GroupIx,
     pub(crate) liveness: Liveness,
@@ -56,7 +56,7 @@ impl Flags {
     pub(crate) const NAMED: Self = Self(1 << 3);
     /// The node stands in the configuration, which says its group.
     pub(crate) const LISTED: Self = Self(1 << 4);
-    /// At least one heartbeat ever came.
+    /// At least one heartbeat ever came, here or where the node was taken over from.
     pub(crate) const HEARD: Self = Self(1 << 5);
     /// Two bits: how many intervals have been learned from, up to three.
     const SAMPLES_SHIFT: u8 = 6;
@@ -128,9 +128,24 @@ impl Node {
         self.set_learned(configured.map_or(Learned::default(), Learned::settled));
     }
 
+    /// Whether a message of it was heard here, not only where it was taken over from.
+    pub(crate) const fn heard_here(&self) -> bool {
+        self.window != MARK
+    }
+
+    /// Whether it is believed to be what another monitor believed, and wasn't heard since.
+    pub(crate) const fn taken_over(&self) -> bool {
+        self.flags.has(Flags::HEARD) && !self.heard_here()
+    }
+
+    /// The last message believed, wherever that was.
+    pub(crate) fn last(&self) -> Option<(Incarnation, Seq)> {
+        self.flags.has(Flags::HEARD).then_some((self.incarnation, self.seq))
+    }
+
     /// Whether a message is newer than the last one believed. By sequence, never by mere arrival:
     /// a stale packet that counts keeps a dead node alive. What names no sequence number is newer
-    /// if it arrived no earlier than the last one.
+    /// if it arrived no earlier than the last one; when that was isn't known of a node that was taken over.
     pub(crate) fn newer(
         &self,
         incarnation: Option<Incarnation>,
@@ -148,7 +163,7 @@ impl Node {
         match seq {
             Some(seq) if seq > self.seq => Ok(Newer { incarnation, seq, gap: Some(seq.number() - self.seq.number()) }),
             Some(_) => Err(Reject::NotNewer),
-            None if arrival >= self.arrival => {
+            None if arrival >= self.arrival || !self.heard_here() => {
                 Ok(Newer { incarnation, seq: Seq::new(self.seq.number().saturating_add(1)), gap: Some(1) })
             }
             None => Err(Reject::NotNewer),
@@ -158,7 +173,8 @@ impl Node {
     /// Believes a newer message that arrived at `arrival`. Arrivals don't run back: where the clock
     /// makes it seem so, the later one holds.
     pub(crate) fn take(&mut self, newer: Newer, arrival: Instant) {
-        self.window = match newer.gap {
+        // What was sent while nobody listened here isn't known to be lost.
+        self.window = match newer.gap.filter(|_| self.heard_here()) {
             // Beyond 31 the mark would be pushed out: it stays at the top.
             Some(gap @ 0..32) => match u64::from(self.window) << gap | 1 {
                 window @ 0..=0xFFFF_FFFF => window as u32,
@@ -196,6 +212,7 @@ mod tests {
         node.incarnation = Incarnation::new(incarnation);
         node.seq = Seq::new(seq);
         node.arrival = Instant::from_nanos(100);
+        node.window = MARK << 1 | 1;
         node
     }
 
@@ -219,6 +236,22 @@ mod tests {
         let node = heard(5, 10);
         assert_eq!(judge(&node, None, None, 100), Ok(Some(1)));
         assert_eq!(judge(&node, None, None, 99), Err(Reject::NotNewer));
+    }
+
+    #[test]
+    fn of_a_node_that_was_taken_over_only_the_numbers_are_known() {
+        let mut node = heard(5, 10);
+        node.window = MARK;
+        assert_eq!(judge(&node, Some(5), Some(10), 200), Err(Reject::NotNewer));
+        assert_eq!(judge(&node, Some(4), Some(99), 200), Err(Reject::StaleIncarnation));
+        assert_eq!(judge(&node, None, None, 99), Ok(Some(1)), "it may have waited in the socket");
+        assert_eq!((node.taken_over(), node.losses()), (true, (0, 0)));
+
+        let newer = Newer { incarnation: Incarnation::new(5), seq: Seq::new(20), gap: Some(10) };
+        node.take(newer, Instant::from_nanos(99));
+
+        assert_eq!((node.taken_over(), node.losses()), (false, (0, 1)));
+        assert_eq!(node.arrival, Instant::from_nanos(100), "it was to be waited for from then on");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Payload {
     version: Option<Box<str>>,
     metrics: Vec<(Box<str>, f64)>,
     labels: Vec<(Box<str>, Box<str>)>,
-    /// Until when it announced to be silent.
+    /// Until when it announced to be silent; of use only while the announcement holds.
     pub(crate) planned_until: Instant,
 }
 

@@ -1,14 +1,15 @@
 //! Whatever happens, nobody who is waited for is forgotten: the monitor always wakes up in time for
-//! each node's next due instant, and its counts are those of its table.
+//! each node's next due instant, and its counts are those of its table. A restart that takes over
+//! what was believed changes none of that.
 
 mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Log, ms, secs};
+use common::{Log, ms, restarted, secs};
 use proptest::prelude::*;
 use systole_core::config::{Config, Limits, Match, Plan, Rule, Settings};
-use systole_core::{Backlog, Datagram, Instant, Liveness, Monitor, NodeId, NodeIx, Pattern, Span};
+use systole_core::{Backlog, Belief, Datagram, Instant, Liveness, Monitor, NodeId, NodeIx, Pattern, Span};
 
 #[derive(Clone, Debug)]
 struct Beat {
@@ -28,6 +29,7 @@ enum Op {
     Beat(Beat),
     Goodbye { node: u8, seq: Option<u64> },
     Forget(u8),
+    Restart,
     Wait(u64),
 }
 
@@ -62,6 +64,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         8 => beats().prop_map(Op::Beat),
         1 => (0..20u8, prop::option::of(0..40u64)).prop_map(|(node, seq)| Op::Goodbye { node, seq }),
         1 => (0..20u8).prop_map(Op::Forget),
+        1 => Just(Op::Restart),
         6 => wait.prop_map(Op::Wait),
     ];
     prop::collection::vec(op, 1..120)
@@ -133,39 +136,101 @@ fn nobody_is_forgotten(monitor: &Monitor, now: Instant) -> Result<(), TestCaseEr
     Ok(())
 }
 
+/// Does it, and says what time it is then.
+fn apply(op: &Op, monitor: &mut Monitor, now: Instant, log: &mut Log) -> Instant {
+    match op {
+        Op::Beat(beat) => receive(monitor, now, &line(beat), now - ms(beat.age_ms), log),
+        Op::Goodbye { node, seq } => {
+            let seq = seq.map_or(String::new(), |seq| format!(" seq={seq}"));
+            receive(monitor, now, &format!("bye n{node}{seq}"), now, log);
+        }
+        Op::Forget(node) => {
+            if let Some(ix) = monitor.find(&NodeId::of(&format!("n{node}"))) {
+                monitor.forget(ix, now);
+            }
+        }
+        Op::Restart => *monitor = restarted(monitor, config(), now),
+        Op::Wait(millis) => {
+            let end = now + ms(*millis);
+            common::turn_until(monitor, end, log);
+            while monitor.poll_timeout().is_some_and(|wake| wake <= end) {
+                monitor.turn(end, &[], Backlog::Drained, log);
+            }
+            return end;
+        }
+    }
+    now
+}
+
+/// Everything believed, in the order of the ids.
+fn beliefs(monitor: &Monitor) -> BTreeMap<NodeId, Belief<'_>> {
+    let places = (0..monitor.places()).map(NodeIx::new);
+    places.filter_map(|ix| monitor.belief(ix)).map(|belief| (belief.id, belief)).collect()
+}
+
+/// When a node that stays silent has to be failed, if all of it is taken over at `now`: reckoned from
+/// the settings alone.
+fn failed_at(monitor: &Monitor, belief: &Belief<'_>, now: Instant) -> Option<Instant> {
+    let node = monitor.node(monitor.find(&belief.id)?)?;
+    let (settings, interval) = (node.group.settings(), node.evidence.interval);
+    match belief.liveness {
+        Liveness::Unseen => Some(now + settings.grace),
+        Liveness::Alive | Liveness::Suspect => {
+            let patience = settings.detector.patience(&settings.detector.start(interval), interval);
+            let planned = belief.planned_until.map(|until| until + (patience - interval));
+            Some((now + patience).max(planned.unwrap_or_default()) + settings.confirm.of(interval))
+        }
+        Liveness::Failed | Liveness::Left => None,
+    }
+}
+
+fn origins() -> impl Strategy<Value = Instant> {
+    let origins = vec![1_000_000u64, (1 << 31) - 5_000, (1 << 32) - 5_000, (1 << 36) - 5_000];
+    prop::sample::select(origins).prop_map(|origin| Instant::ORIGIN + ms(origin))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn nobody_who_is_waited_for_is_ever_forgotten(
-        ops in ops(),
-        origin in prop::sample::select(vec![1_000_000u64, (1 << 31) - 5_000, (1 << 32) - 5_000, (1 << 36) - 5_000]),
-    ) {
-        let mut now = Instant::ORIGIN + ms(origin);
-        let mut monitor = Monitor::new(config(), now);
-        let mut log = Log::default();
+    fn nobody_who_is_waited_for_is_ever_forgotten(ops in ops(), origin in origins()) {
+        let (mut monitor, mut now, mut log) = (Monitor::new(config(), origin), origin, Log::default());
         for op in ops {
-            match op {
-                Op::Beat(beat) => receive(&mut monitor, now, &line(&beat), now - ms(beat.age_ms), &mut log),
-                Op::Goodbye { node, seq } => {
-                    let seq = seq.map_or(String::new(), |seq| format!(" seq={seq}"));
-                    receive(&mut monitor, now, &format!("bye n{node}{seq}"), now, &mut log);
-                }
-                Op::Forget(node) => {
-                    if let Some(ix) = monitor.find(&NodeId::of(&format!("n{node}"))) {
-                        monitor.forget(ix, now);
-                    }
-                }
-                Op::Wait(millis) => {
-                    let end = now + ms(millis);
-                    common::turn_until(&mut monitor, end, &mut log);
-                    now = end;
-                    while monitor.poll_timeout().is_some_and(|wake| wake <= now) {
-                        monitor.turn(now, &[], Backlog::Drained, &mut log);
-                    }
-                    nobody_is_forgotten(&monitor, now)?;
-                }
+            now = apply(&op, &mut monitor, now, &mut log);
+            if matches!(op, Op::Wait(_)) {
+                nobody_is_forgotten(&monitor, now)?;
             }
         }
+    }
+
+    #[test]
+    fn a_restart_changes_no_belief_and_fails_nobody_before_a_full_timeout(ops in ops(), origin in origins()) {
+        let (mut former, mut now) = (Monitor::new(config(), origin), origin);
+        for op in ops {
+            now = apply(&op, &mut former, now, &mut Log::default());
+        }
+
+        let mut monitor = restarted(&former, config(), now);
+
+        let before = beliefs(&former);
+        prop_assert_eq!(&before, &beliefs(&monitor));
+        let mut due: BTreeMap<String, Instant> = BTreeMap::new();
+        for belief in before.values() {
+            if let Some(at) = failed_at(&monitor, belief, now) {
+                due.insert(belief.name.expect("it has travelled").to_owned(), at.tick_up().instant());
+            }
+        }
+        // With nobody speaking any more, each is failed once and when it is due; nobody else is.
+        let mut log = Log::default();
+        common::turn_until(&mut monitor, now + secs(20_000 * 86_400), &mut log);
+        for told in log.told.iter().filter(|told| told.to == Liveness::Failed) {
+            let at = due.remove(&told.node);
+            prop_assert!(
+                at.is_some_and(|at| (at..=at + ms(1)).contains(&told.at)),
+                "{} failed at {:?}, due {at:?}", told.node, told.at
+            );
+        }
+        prop_assert!(due.is_empty(), "never failed: {due:?}");
+        nobody_is_forgotten(&monitor, now + secs(20_000 * 86_400))?;
     }
 }

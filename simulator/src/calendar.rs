@@ -112,7 +112,7 @@ impl<T> Calendar<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{Purpose, Stream};
+    use crate::random::{Actor, Purpose, Stream};
 
     fn at(millis: u64) -> Instant {
         Tick::from_count(millis).instant()
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn it_gives_what_a_sorted_map_gives() {
-        let mut stream = Stream::new(7, 0, Purpose::Phase);
+        let mut stream = Stream::new(7, Actor::node(0, 0), Purpose::Phase);
         let (mut calendar, mut map) = (Calendar::new(), BTreeMap::<u64, Vec<u64>>::new());
         let mut now = 0;
         for event in 0..50_000 {

@@ -16,10 +16,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use systole_core::{Span, Wait};
 
 use crate::latency::Delay;
+use crate::lifetime::Lifetime;
 use crate::loss::Loss;
 use crate::report;
-use crate::run::{Progress, run_while};
-use crate::scenario::{DEFAULT_SEED, DetectorChoice, Partition, Pauses, Phase, Scenario};
+use crate::run::{Progress, run_on};
+use crate::scenario::{
+    ClockStep, DEFAULT_SEED, DetectorChoice, Group, Incident, Partition, Pauses, Phase, Reorder, Restart, Scenario,
+    Stall, Troubles, Uplink,
+};
+use crate::transport::Transport;
 
 /// Which interval, which timeout, and how sure are we: simulates heartbeats against the detectors
 /// of systole, under virtual time.
@@ -36,6 +41,8 @@ enum Command {
     Run(Box<Run>),
     /// Holds the simulator against what can be computed exactly; exit 1 beyond 4 sigma.
     Validate(crate::validate::Args),
+    /// Replays real traces: every detector at equal mean detection time, or those named as they are set.
+    Replay(crate::replay::Args),
     /// Finds the cheapest interval and timeout that meet a requirement; exit 1 if none do.
     Advise(Box<crate::advise::Args>),
 }
@@ -101,6 +108,46 @@ struct Run {
     /// Nothing that this share of the nodes sends arrives meanwhile: 0.3@60s..90s; may be repeated
     #[arg(long, value_name = "SPEC")]
     partition: Vec<Partition>,
+    /// How long a life lasts before it ends in a crash, on top of --crashes: exp:30d,
+    /// weibull:mean=30d,shape=0.45, lognormal:median=30d,sigma=1.5 or gamma:mean=30d,shape=0.5
+    #[arg(long, value_name = "SPEC")]
+    lifetime: Option<Lifetime>,
+    /// How long such a node stays down, as --lifetime [default: as --down]
+    #[arg(long, value_name = "SPEC")]
+    outage: Option<Lifetime>,
+    /// datagram, or reliable:rto=200ms,rto-max=60s: a connection that repeats what was lost
+    #[arg(long, value_name = "SPEC", default_value = "datagram")]
+    transport: Transport,
+    /// So many of the nodes use the ids of others: two senders, one id
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    clones: u32,
+    /// This share of the nodes crashes at one instant: 0.2@5m,down=30s; may be repeated
+    #[arg(long, value_name = "SPEC")]
+    incident: Vec<Incident>,
+    /// Some heartbeats are held back, so that later ones overtake them: p=0.01,by=50ms
+    #[arg(long, value_name = "SPEC")]
+    reorder: Option<Reorder>,
+    /// All nodes share a line of so many datagrams a second: rate=1000,queue=200
+    #[arg(long, value_name = "SPEC")]
+    uplink: Option<Uplink>,
+    /// The monitor does nothing for a while: 3s@60s, or at random every=10m,length=2s; may be repeated
+    #[arg(long, value_name = "SPEC")]
+    stall: Vec<Stall>,
+    /// How many datagrams wait in the monitor's receive buffer at most [default: any number]
+    #[arg(long, value_name = "N")]
+    buffer: Option<u32>,
+    /// How many datagrams a second the monitor can take in [default: any number]
+    #[arg(long, value_name = "N")]
+    capacity: Option<u32>,
+    /// The monitor ends and begins anew: 60s,down=2s,snapshot=yes; may be repeated
+    #[arg(long, value_name = "SPEC")]
+    restart: Vec<Restart>,
+    /// Somebody sets the monitor's clock: +1h@60s or -1h@60s; may be repeated
+    #[arg(long, value_name = "SPEC", allow_hyphen_values = true)]
+    clock_step: Vec<ClockStep>,
+    /// Threads to run on; the result doesn't depend on it [default: as many as there are cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<std::num::NonZeroU16>,
     /// Keys every random number; the same seed is the same run
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
     seed: u64,
@@ -120,6 +167,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(asked) => run(&asked),
         Command::Validate(args) => crate::validate::run(args),
+        Command::Replay(args) => crate::replay::run(&args),
         Command::Advise(args) => crate::advise::run(&args),
     };
     match done {
@@ -146,8 +194,11 @@ fn run(asked: &Run) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     let interrupted = interrupted.context("can't catch interrupts")?;
-    let mut bar = Bar::new(scenario.heartbeats);
-    let outcome = run_while(&scenario, |progress| {
+    let mut bar = Bar::new(scenario.heartbeats());
+    let threads = asked
+        .threads
+        .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), |threads| threads.get().into());
+    let outcome = run_on(&scenario, threads, |progress| {
         bar.show(progress);
         !interrupted.load(Ordering::Relaxed)
     });
@@ -167,8 +218,7 @@ fn run(asked: &Run) -> anyhow::Result<ExitCode> {
 impl Run {
     fn scenario(&self) -> Scenario {
         let heartbeats = self.heartbeats.unwrap_or(1_000_000.max(u64::from(self.nodes) * 100));
-        Scenario {
-            seed: self.seed,
+        let group = Group {
             nodes: self.nodes,
             interval: self.interval,
             jitter: self.jitter,
@@ -179,22 +229,38 @@ impl Run {
             },
             pauses: self.pauses,
             twice: self.twice,
+            clones: self.clones,
             crashes: self.crashes.unwrap_or(heartbeats / 1_000),
             goodbyes: self.goodbyes,
+            incidents: self.incident.clone(),
+            lifetime: self.lifetime,
+            outage: self.outage,
             down: self.down,
             loss: self.loss.clone(),
             delay: self.delay.clone(),
+            transport: self.transport,
             duplicates: self.duplicates,
+            reorder: self.reorder,
             partitions: self.partition.clone(),
+            uplink: self.uplink,
             detector: self.detector,
             confirm: self.confirm,
             heartbeats,
-        }
+            ..Group::default()
+        };
+        let monitor = Troubles {
+            stalls: self.stall.clone(),
+            buffer: self.buffer,
+            capacity: self.capacity,
+            restarts: self.restart.clone(),
+            clock_steps: self.clock_step.clone(),
+        };
+        Scenario { seed: self.seed, groups: vec![group], monitor }
     }
 }
 
 /// Set by the first ctrl-C, which ends the run with what it has. The second one kills.
-fn interrupts() -> io::Result<Arc<AtomicBool>> {
+pub(crate) fn interrupts() -> io::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
@@ -204,18 +270,18 @@ fn interrupts() -> io::Result<Arc<AtomicBool>> {
 }
 
 /// How far it is and how long it takes, on a terminal, once it takes longer than two seconds.
-struct Bar {
+pub(crate) struct Bar {
     bar: Option<ProgressBar>,
     started: Instant,
     of: u64,
 }
 
 impl Bar {
-    fn new(of: u64) -> Self {
+    pub(crate) fn new(of: u64) -> Self {
         Self { bar: None, started: Instant::now(), of }
     }
 
-    fn show(&mut self, progress: Progress) {
+    pub(crate) fn show(&mut self, progress: Progress) {
         if self.bar.is_none() && self.started.elapsed() > Duration::from_secs(2) && io::stderr().is_terminal() {
             let style = ProgressStyle::with_template("{bar:30} {percent}% of {len} heartbeats, {eta} left")
                 .expect("the template is one");
@@ -226,7 +292,7 @@ impl Bar {
         }
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }

@@ -5,9 +5,11 @@
 
 use systole_core::{Instant, Liveness, Tick};
 
+use crate::fate::Blame;
 use crate::nfd_s::NfdS;
 use crate::product::Product;
 use crate::scenario::{DetectorChoice, Scenario};
+use crate::slice::Slice;
 
 /// One datagram that came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +37,9 @@ pub struct Verdict {
     pub from: Liveness,
     /// What is believed now.
     pub to: Liveness,
+    /// If the node is suspected or failed, though it was up: what that was due to. The judge
+    /// doesn't know; the world does.
+    pub blame: Option<Blame>,
 }
 
 /// One of the two.
@@ -45,10 +50,11 @@ pub(crate) enum Judge {
 }
 
 impl Judge {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
-        match scenario.detector {
-            DetectorChoice::Core(_) => Self::Product(Box::new(Product::new(scenario))),
-            DetectorChoice::NfdS { delta } => Self::NfdS(NfdS::new(scenario, delta)),
+    pub(crate) fn new(scenario: &Scenario, slice: &Slice) -> Self {
+        let product = || Self::Product(Box::new(Product::new(scenario, slice)));
+        match scenario.groups.first().map(|group| group.detector) {
+            Some(DetectorChoice::NfdS { .. }) => Self::NfdS(NfdS::new(scenario, slice)),
+            Some(DetectorChoice::Core(_)) | None => product(),
         }
     }
 
@@ -60,11 +66,20 @@ impl Judge {
         }
     }
 
-    /// Takes in what arrived in this tick, sorted, then does what is due at its end.
-    pub(crate) fn turn(&mut self, tick: Tick, arrivals: &[Arrival], verdicts: &mut Vec<Verdict>) {
+    /// Takes in what arrived in this tick, sorted, then does what is due at its end, unless more
+    /// waits to be read.
+    pub(crate) fn turn(&mut self, tick: Tick, arrivals: &[Arrival], drained: bool, verdicts: &mut Vec<Verdict>) {
         match self {
-            Self::Product(product) => product.turn(tick.instant(), arrivals, verdicts),
+            Self::Product(product) => product.turn(tick.instant(), arrivals, drained, verdicts),
             Self::NfdS(nfd_s) => nfd_s.turn(tick.instant(), arrivals, verdicts),
+        }
+    }
+
+    /// Begins anew at the end of this tick, with what was believed before or without.
+    pub(crate) fn restart(&mut self, tick: Tick, snapshot: bool) {
+        match self {
+            Self::Product(product) => product.restart(tick.instant(), snapshot),
+            Self::NfdS(_) => unreachable!("nfd-s has no troubles: the scenario was checked"),
         }
     }
 
@@ -73,6 +88,14 @@ impl Judge {
         match self {
             Self::Product(product) => product.believed(),
             Self::NfdS(nfd_s) => nfd_s.believed(),
+        }
+    }
+
+    /// How many bytes this takes as a datagram, without headers of the network.
+    pub(crate) fn size(&mut self, sent: &Arrival) -> usize {
+        match self {
+            Self::Product(product) => product.size(sent),
+            Self::NfdS(_) => systole_core::wire::HEADER,
         }
     }
 }

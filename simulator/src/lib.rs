@@ -9,10 +9,10 @@
 //! believed is decided by [`systole_core::Monitor`], exactly as it ships, from encoded bytes.
 //!
 //! ```
-//! use systole_sim::scenario::Scenario;
+//! use systole_sim::scenario::Group;
 //!
-//! let scenario = Scenario { loss: "0.1".parse()?, detector: "fixed:timeout=1.5s".parse()?, ..Scenario::default() };
-//! let outcome = systole_sim::run::run(&scenario, |_| {});
+//! let group = Group { loss: "0.1".parse()?, detector: "fixed:timeout=1.5s".parse()?, ..Group::default() };
+//! let outcome = systole_sim::run::run(&group.into(), |_| {});
 //! // Theory says 11.1 s: one interval over p (1 - p).
 //! assert!((outcome.qos.mistake_recurrence_s.value.unwrap() - 11.11).abs() < 0.5);
 //! # Ok::<(), systole_sim::spec::SpecError>(())
@@ -23,9 +23,12 @@ pub mod advise;
 mod calendar;
 pub mod cli;
 pub mod estimate;
+mod fate;
+mod inbox;
 mod judge;
 pub mod latency;
 pub mod lifetime;
+mod line;
 pub mod loss;
 mod network;
 mod nfd_s;
@@ -35,10 +38,12 @@ pub mod qos;
 pub mod random;
 pub mod rare;
 pub mod recorded;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod scenario;
 mod sender;
+mod slice;
 pub mod spec;
 pub mod theory;
 pub mod trace;
@@ -47,5 +52,6 @@ pub mod truth;
 pub mod validate;
 mod world;
 
+pub use fate::Blame;
 pub use judge::Verdict;
 pub use world::Watch;

@@ -119,7 +119,7 @@ const USAGE: &str =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Purpose;
+    use crate::random::{Actor, Purpose};
 
     const N: usize = 200_000;
 
@@ -128,7 +128,7 @@ mod tests {
     }
 
     fn draws(text: &str) -> Vec<f64> {
-        let mut stream = Stream::new(7, 0, Purpose::Crash);
+        let mut stream = Stream::new(7, Actor::node(0, 0), Purpose::Crash);
         let law = read(text);
         (0..N).map(|_| law.draw(&mut stream).secs_f64()).collect()
     }

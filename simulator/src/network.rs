@@ -1,50 +1,90 @@
-//! Between a node and the monitor: what is lost, what is late, what comes twice.
+//! Between the nodes and the monitor: what is lost, what is late, what comes twice.
 //!
+//! ```text
+//!   node ─► loss, delay ─► partition ─► (repeated) ─► (held back) ─► (copied) ─► arrives
+//! ```
 //! Each node has a path of its own, with its own random streams and its own memory of losses. A
-//! partition is a time in which nothing that a chosen node sends arrives. There is one direction
-//! only, since heartbeats are not answered, and no limit to how much fits through.
+//! partition is a time in which nothing that a chosen node sends arrives. Only heartbeats travel
+//! here, and in one direction, since nobody answers them. What is in brackets few groups need, and
+//! only they pay for it.
 
 use systole_core::Instant;
 
+use crate::fate::Fate;
 use crate::latency::Delays;
 use crate::loss::Lossy;
-use crate::random::{Purpose, Stream};
-use crate::scenario::{Partition, Scenario};
+use crate::random::{Actor, Purpose, Stream};
+use crate::scenario::{Group, Scenario};
+use crate::slice::Slice;
+use crate::transport::{Reliable, Timeouts, Transport};
 
-/// All paths to the monitor.
+/// The paths of some nodes to the monitor.
 #[derive(Debug)]
 pub(crate) struct Network {
     paths: Vec<Path>,
-    /// For each partition, who is cut off.
-    cut: Vec<Vec<bool>>,
+    /// What few groups need; nothing if none here does.
+    detours: Vec<Detour>,
+    /// For each node, which of its group's partitions it is cut off by, one bit each; nothing if
+    /// there are none.
+    cut: Vec<u64>,
 }
 
-/// One cache line.
+/// Within one cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Path {
     losses: Lossy,
     delays: Delays,
-    duplicates: Stream,
 }
 
 const _: () = assert!(size_of::<Path>() == 64);
 
+/// What happens to a datagram besides loss and delay.
+#[derive(Debug)]
+struct Detour {
+    connection: Reliable,
+    /// What became of the last attempt that the connection made at first: what waits behind a
+    /// repetition waits for that.
+    held_up: Fate,
+    duplicates: Stream,
+    reorder: Stream,
+}
+
+/// Partitions of one group that are told apart.
+pub(crate) const PARTITIONS_MAX: usize = u64::BITS as usize;
+
 impl Network {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
-        let stream = |node: u32, purpose| Stream::new(scenario.seed, u64::from(node), purpose);
-        let path = |node| Path {
-            losses: Lossy::new(&scenario.loss, stream(node, Purpose::Loss), scenario.interval),
-            delays: Delays::new(&scenario.delay, stream(node, Purpose::Delay), scenario.interval),
-            duplicates: stream(node, Purpose::Duplicate),
+    pub(crate) fn new(scenario: &Scenario, slice: &Slice) -> Self {
+        let stream = |actor: Actor, purpose| Stream::new(scenario.seed, actor, purpose);
+        let group = |actor: Actor| &scenario.groups[actor.group as usize];
+        let path = |actor: Actor| {
+            let Group { loss, delay, interval, .. } = group(actor);
+            Path {
+                losses: Lossy::new(loss, stream(actor, Purpose::Loss), *interval),
+                delays: Delays::new(delay, stream(actor, Purpose::Delay), *interval),
+            }
+        };
+        let detour = |actor: Actor| Detour {
+            connection: Reliable::default(),
+            held_up: Fate::Sent,
+            duplicates: stream(actor, Purpose::Duplicate),
+            reorder: stream(actor, Purpose::Reorder),
         };
         // A node's numbers for all partitions come from one stream, in their order.
-        let mut choices: Vec<Stream> = match scenario.partitions.as_slice() {
-            [] => Vec::new(),
-            [..] => (0..scenario.nodes).map(|node| stream(node, Purpose::Partition)).collect(),
+        let cut = |actor: Actor| {
+            let mut choice = stream(actor, Purpose::Partition);
+            let partitions = group(actor).partitions.iter().enumerate();
+            partitions.map(|(bit, partition)| u64::from(choice.chance(partition.share)) << bit).sum()
         };
-        let cut = |partition: &Partition| choices.iter_mut().map(|choice| choice.chance(partition.share)).collect();
-        Self { paths: (0..scenario.nodes).map(path).collect(), cut: scenario.partitions.iter().map(cut).collect() }
+        let any = |has: fn(&Group) -> bool| scenario.groups.iter().any(has);
+        let detours =
+            any(|group| group.duplicates > 0.0 || group.reorder.is_some() || group.transport != Transport::Datagram);
+        let partitions = any(|group| !group.partitions.is_empty());
+        Self {
+            paths: slice.actors().map(path).collect(),
+            detours: if detours { slice.actors().map(detour).collect() } else { Vec::new() },
+            cut: if partitions { slice.actors().map(cut).collect() } else { Vec::new() },
+        }
     }
 
     /// Touches the path of a node that will soon send.
@@ -53,25 +93,69 @@ impl Network {
     }
 
     /// Carries one datagram of `node` that was sent at `now`; calls `arrives` for each time that it
-    /// comes out at the other end.
-    pub(crate) fn carry(&mut self, scenario: &Scenario, node: u32, now: Instant, mut arrives: impl FnMut(Instant)) {
+    /// comes out at the other end. Says what became of it.
+    pub(crate) fn carry(&mut self, group: &Group, node: u32, now: Instant, mut arrives: impl FnMut(Instant)) -> Fate {
         let path = &mut self.paths[node as usize];
-        // The chain of losses goes on behind a partition too.
-        let lost = path.losses.loses(&scenario.loss, now);
-        let delay = path.delays.draw(&scenario.delay, now);
-        if lost || is_cut(&scenario.partitions, &self.cut, node, now) {
-            return;
-        }
-        arrives(now + delay);
-        if scenario.duplicates > 0.0 && path.duplicates.chance(scenario.duplicates) {
+        let cut = self.cut.get(node as usize).copied().unwrap_or_default();
+        let Some(detour) = self.detours.get_mut(node as usize) else {
+            // The chain of losses goes on behind a partition too.
+            let lost = path.losses.loses(&group.loss, now);
+            let delay = path.delays.draw(&group.delay, now);
+            let fate = fate(lost, is_cut(group, cut, now));
+            if fate == Fate::Sent {
+                arrives(now + delay);
+            }
+            return fate;
+        };
+        let (arrival, fate) = match group.transport {
+            Transport::Datagram => {
+                let lost = path.losses.loses(&group.loss, now);
+                let delay = path.delays.draw(&group.delay, now);
+                let fate = fate(lost, is_cut(group, cut, now));
+                ((fate == Fate::Sent).then_some(now + delay), fate)
+            }
+            Transport::Reliable(timeouts) => repeated(&timeouts, path, detour, group, cut, now),
+        };
+        let Some(arrival) = arrival else { return fate };
+        let held = group.reorder.filter(|reorder| detour.reorder.chance(reorder.p)).map(|reorder| reorder.by);
+        arrives(arrival + held.unwrap_or_default());
+        if group.duplicates > 0.0 && detour.duplicates.chance(group.duplicates) {
             // From its own stream, so that what the first copies take doesn't depend on it.
-            arrives(now + scenario.delay.draw(&mut path.duplicates));
+            arrives(now + group.delay.draw(&mut detour.duplicates));
         }
+        fate
     }
 }
 
-fn is_cut(partitions: &[Partition], cut: &[Vec<bool>], node: u32, now: Instant) -> bool {
-    let within =
-        |partition: &Partition| (Instant::ORIGIN + partition.from..Instant::ORIGIN + partition.until).contains(&now);
-    partitions.iter().zip(cut).any(|(partition, cut)| cut[node as usize] && within(partition))
+/// Over a connection: when it arrives, and what has held it up.
+fn repeated(
+    timeouts: &Timeouts,
+    path: &mut Path,
+    detour: &mut Detour,
+    group: &Group,
+    cut: u64,
+    now: Instant,
+) -> (Option<Instant>, Fate) {
+    let Path { losses, delays } = path;
+    let mut first = None;
+    let lost = |at| {
+        let fate = fate(losses.loses(&group.loss, at), is_cut(group, cut, at));
+        first.get_or_insert(fate);
+        fate != Fate::Sent
+    };
+    let arrival = detour.connection.carry(timeouts, now, lost, |at| delays.draw(&group.delay, at));
+    detour.held_up = first.unwrap_or(detour.held_up);
+    (arrival, detour.held_up)
+}
+
+fn fate(lost: bool, cut: bool) -> Fate {
+    match (cut, lost) {
+        (true, _) => Fate::Cut,
+        (false, true) => Fate::Lost,
+        (false, false) => Fate::Sent,
+    }
+}
+
+fn is_cut(group: &Group, cut: u64, now: Instant) -> bool {
+    cut != 0 && group.partitions.iter().enumerate().any(|(bit, partition)| cut >> bit & 1 == 1 && partition.cuts(now))
 }

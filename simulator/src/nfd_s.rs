@@ -15,14 +15,15 @@ use std::collections::BinaryHeap;
 use systole_core::{Instant, Liveness, Span, Tick};
 
 use crate::judge::{Arrival, Verdict};
-use crate::scenario::Scenario;
+use crate::random::Actor;
+use crate::scenario::{Group, Scenario};
+use crate::slice::Slice;
 
 /// The detectors of all nodes.
 #[derive(Debug)]
 pub(crate) struct NfdS {
-    /// From the instant at which a heartbeat was due to be sent until it is no longer fresh.
-    fresh: Span,
-    confirm: Span,
+    /// How each group is judged.
+    groups: Vec<Settings>,
     nodes: Vec<Node>,
     /// When to look at whom. An entry is moved when it comes up, not when a heartbeat arrives,
     /// unless that makes it later than it should be: then it stays behind, and is passed over.
@@ -31,7 +32,15 @@ pub(crate) struct NfdS {
 }
 
 #[derive(Clone, Copy, Debug)]
+struct Settings {
+    /// From the instant at which a heartbeat was due to be sent until it is no longer fresh.
+    fresh: Span,
+    confirm: Span,
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Node {
+    group: u32,
     life: u32,
     seq: u64,
     deadline: Instant,
@@ -41,12 +50,19 @@ struct Node {
 }
 
 impl NfdS {
-    pub(crate) fn new(scenario: &Scenario, delta: Span) -> Self {
-        let node = Node { life: 0, seq: 0, deadline: Instant::ORIGIN, belief: Liveness::Unseen, look: None };
+    pub(crate) fn new(scenario: &Scenario, slice: &Slice) -> Self {
+        let settings = |group: &Group| Settings { fresh: group.bound(), confirm: group.confirm.of(group.interval) };
+        let node = |actor: Actor| Node {
+            group: actor.group,
+            life: 0,
+            seq: 0,
+            deadline: Instant::ORIGIN,
+            belief: Liveness::Unseen,
+            look: None,
+        };
         Self {
-            fresh: scenario.interval + delta,
-            confirm: scenario.confirm.of(scenario.interval),
-            nodes: vec![node; scenario.nodes as usize],
+            groups: scenario.groups.iter().map(settings).collect(),
+            nodes: slice.actors().map(node).collect(),
             due: BinaryHeap::new(),
             believed: 0,
         }
@@ -77,7 +93,7 @@ impl NfdS {
         (node.life, node.seq) = (arrival.life, arrival.seq);
         let Some(due) = arrival.due else { return believe(node, arrival.node, arrival.at, Liveness::Left, verdicts) };
         self.believed += 1;
-        let deadline = due + self.fresh;
+        let deadline = due + self.groups[node.group as usize].fresh;
         if deadline < arrival.at {
             return;
         }
@@ -100,13 +116,14 @@ impl NfdS {
             if node.look != Some(at) {
                 continue;
             }
+            let confirm = self.groups[node.group as usize].confirm;
             let next = match node.belief {
                 Liveness::Alive if node.deadline > at => Some(node.deadline),
                 Liveness::Alive => {
                     believe(node, number, at, Liveness::Suspect, verdicts);
-                    Some(at + self.confirm)
+                    Some(at + confirm)
                 }
-                Liveness::Suspect if node.deadline + self.confirm > at => Some(node.deadline + self.confirm),
+                Liveness::Suspect if node.deadline + confirm > at => Some(node.deadline + confirm),
                 Liveness::Suspect => {
                     believe(node, number, at, Liveness::Failed, verdicts);
                     None
@@ -121,7 +138,7 @@ impl NfdS {
 
 fn believe(node: &mut Node, number: u32, at: Instant, to: Liveness, verdicts: &mut Vec<Verdict>) {
     if node.belief != to {
-        verdicts.push(Verdict { at, node: number, from: node.belief, to });
+        verdicts.push(Verdict { at, node: number, from: node.belief, to, blame: None });
         node.belief = to;
     }
 }
@@ -136,7 +153,9 @@ mod tests {
 
     /// One node with an interval of 1 s and a delta of 500 ms that hears these (seq, at in ms).
     fn verdicts(heard: &[(u64, u64)]) -> Vec<(u64, Liveness)> {
-        let mut nfd_s = NfdS::new(&Scenario::default(), Span::from_millis(500));
+        let detector = "nfd-s:delta=500ms".parse().expect("a detector");
+        let scenario = Scenario::from(Group { detector, ..Group::default() });
+        let mut nfd_s = NfdS::new(&scenario, &Slice::new(&scenario, 0..1));
         let mut verdicts = Vec::new();
         for (seq, at) in heard {
             let arrival = Arrival { at: ms(*at), node: 0, life: 1, seq: *seq, due: Some(ms((seq - 1) * 1_000)) };

@@ -8,16 +8,18 @@
 use systole_core::config::Config;
 use systole_core::event::{Cause, Sink, Transition};
 use systole_core::wire::{HEADER, Kind, Message, NODE, emit_binary};
-use systole_core::{Backlog, Datagram, Incarnation, Instant, Monitor, NodeId, Seq, Span, Tick};
+use systole_core::{Backlog, Datagram, Incarnation, Instant, Monitor, NodeId, NodeIx, Seq, Span, Tick};
 
 use crate::judge::{Arrival, Verdict};
-use crate::scenario::Scenario;
+use crate::scenario::{Group, Scenario};
+use crate::slice::Slice;
 
 /// So many datagrams go into one call of the monitor, as they come off a socket in the engine.
 const BATCH: usize = 64;
 
-/// A sender tells its name with its first heartbeats only.
+/// A sender tells its name with its first heartbeats, and with every so-manieth.
 const NAMED: u64 = 3;
+const NAMED_AGAIN: u64 = 64;
 
 /// Where `docs/PROTOCOL.md` has the two numbers that differ between heartbeats of one node.
 const INCARNATION: usize = 24;
@@ -27,62 +29,109 @@ const _: () = assert!(INCARNATION == NODE + size_of::<NodeId>() && SEQ == INCARN
 /// The monitor, and what it takes to speak to it.
 pub(crate) struct Product {
     monitor: Monitor,
-    interval: Span,
-    ids: Vec<NodeId>,
+    config: Config,
+    /// Heartbeats that monitors before this one believed.
+    believed: u64,
+    speakers: Vec<Speaker>,
+    groups: Vec<Speech>,
     by_id: Vec<(NodeId, u32)>,
-    /// A nameless heartbeat, but for its node, incarnation and seq.
-    plain: [u8; HEADER],
     bytes: Vec<u8>,
 }
 
+/// One node as it shows itself.
+#[derive(Clone, Copy)]
+struct Speaker {
+    id: NodeId,
+    /// By which number its name is known, and which group it belongs to.
+    name: u32,
+    group: u32,
+}
+
+/// What the heartbeats of one group have in common.
+struct Speech {
+    /// What its nodes call it; nothing where there is but one group.
+    name: Option<String>,
+    interval: Span,
+    /// A nameless heartbeat, but for its node, incarnation and seq.
+    plain: [u8; HEADER],
+}
+
 impl Product {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
+    /// The monitor of a scenario's nodes, of those in this slice.
+    pub(crate) fn new(scenario: &Scenario, slice: &Slice) -> Self {
         let config = Config::new(scenario.plan()).expect("the scenario was checked");
-        Self::of(config, scenario.nodes, scenario.interval)
+        let speakers = (0..slice.len() as u32).map(|node| speaker(scenario, slice, node)).collect();
+        let alone = scenario.groups.len() == 1;
+        let speech = |group: &Group| Speech::new((!alone).then(|| group.name.clone()), group.interval);
+        Self::of(config, speakers, scenario.groups.iter().map(speech).collect())
     }
 
-    /// A monitor of so many nodes, at least one, that all declare this interval.
-    pub(crate) fn of(config: Config, nodes: u32, interval: Span) -> Self {
-        let ids: Vec<NodeId> = (0..nodes).map(|node| NodeId::of(&name(node))).collect();
-        let mut by_id: Vec<(NodeId, u32)> = ids.iter().copied().zip(0..).collect();
+    /// A monitor of one node alone, which declares this interval.
+    pub(crate) fn of_one(config: Config, interval: Span) -> Self {
+        let speaker = Speaker { id: NodeId::of(&name_of(0)), name: 0, group: 0 };
+        Self::of(config, vec![speaker], vec![Speech::new(None, interval)])
+    }
+
+    fn of(config: Config, speakers: Vec<Speaker>, groups: Vec<Speech>) -> Self {
+        // Of two with one id the first stands for it.
+        let mut by_id: Vec<(NodeId, u32)> = speakers.iter().map(|speaker| speaker.id).zip(0..).collect();
         by_id.sort_unstable();
-        let mut bytes = Vec::new();
-        let message = Message { interval: Some(interval), ..Message::of(Kind::Heartbeat, ids[0]) };
-        emit_binary(&message, &mut bytes).expect("a plain heartbeat can be sent");
-        let plain = bytes.as_slice().try_into().expect("a heartbeat without fields is a header");
-        let monitor = Monitor::new(config, Instant::ORIGIN);
-        Self { monitor, interval, ids, by_id, plain, bytes }
+        by_id.dedup_by_key(|(id, _)| *id);
+        let monitor = Monitor::new(config.clone(), Instant::ORIGIN);
+        Self { monitor, config, believed: 0, speakers, groups, by_id, bytes: Vec::new() }
     }
 
     pub(crate) fn next(&self) -> Option<Tick> {
         self.monitor.poll_timeout().map(Instant::tick_up)
     }
 
-    /// Until when the silence of this node is normal; nothing if it was never heard.
-    pub(crate) fn deadline(&self, node: u32) -> Option<Tick> {
-        let ix = self.monitor.find(&self.ids[node as usize])?;
-        self.monitor.node(ix).map(|view| view.evidence.deadline.tick_up())
-    }
-
     pub(crate) fn believed(&self) -> u64 {
-        self.monitor.counters().heartbeats
+        self.believed + self.monitor.counters().heartbeats
     }
 
-    pub(crate) fn turn(&mut self, now: Instant, arrivals: &[Arrival], verdicts: &mut Vec<Verdict>) {
+    pub(crate) fn turn(&mut self, now: Instant, arrivals: &[Arrival], drained: bool, verdicts: &mut Vec<Verdict>) {
         let mut rest = arrivals;
         loop {
             let (batch, after) = rest.split_at(rest.len().min(BATCH));
             rest = after;
-            let backlog = if rest.is_empty() { Backlog::Drained } else { Backlog::More };
+            let backlog = if rest.is_empty() && drained { Backlog::Drained } else { Backlog::More };
             self.hand_in(now, batch, backlog, verdicts);
             if rest.is_empty() {
                 break;
             }
         }
         // A turn does a limited share of what is due.
-        while self.monitor.poll_timeout().is_some_and(|wake| wake <= now) {
+        while drained && self.monitor.poll_timeout().is_some_and(|wake| wake <= now) {
             self.hand_in(now, &[], Backlog::Drained, verdicts);
         }
+    }
+
+    /// Another monitor takes this one's place at `now`, and with a `snapshot` its beliefs.
+    pub(crate) fn restart(&mut self, now: Instant, snapshot: bool) {
+        let former = core::mem::replace(&mut self.monitor, Monitor::new(self.config.clone(), now));
+        self.believed += former.counters().heartbeats;
+        if snapshot {
+            let beliefs = (0..former.places()).filter_map(|place| former.belief(NodeIx::new(place)));
+            for belief in beliefs {
+                self.monitor.take_over(&belief, now).expect("what one monitor believed the next can take over");
+            }
+        }
+    }
+
+    /// Until when the silence of this node is normal; nothing if it was never heard.
+    pub(crate) fn deadline(&self, node: u32) -> Option<Tick> {
+        let ix = self.monitor.find(&self.speakers[node as usize].id)?;
+        self.monitor.node(ix).map(|view| view.evidence.deadline.tick_up())
+    }
+
+    /// How many bytes this takes as a datagram.
+    pub(crate) fn size(&mut self, sent: &Arrival) -> usize {
+        if is_plain(sent) {
+            return HEADER;
+        }
+        self.bytes.clear();
+        self.emit(sent);
+        self.bytes.len()
     }
 
     fn hand_in(&mut self, now: Instant, batch: &[Arrival], backlog: Backlog, verdicts: &mut Vec<Verdict>) {
@@ -104,31 +153,64 @@ impl Product {
 
     /// Appends the datagram that arrived.
     fn emit(&mut self, arrival: &Arrival) {
-        let id = self.ids[arrival.node as usize];
-        if arrival.due.is_some() && arrival.seq > NAMED {
+        let Speaker { id, name, group } = self.speakers[arrival.node as usize];
+        let speech = &self.groups[group as usize];
+        if is_plain(arrival) {
             let start = self.bytes.len();
-            self.bytes.extend_from_slice(&self.plain);
+            self.bytes.extend_from_slice(&speech.plain);
             let plain = &mut self.bytes[start..];
             plain[NODE..INCARNATION].copy_from_slice(id.bytes());
             plain[INCARNATION..SEQ].copy_from_slice(&u64::from(arrival.life).to_le_bytes());
             plain[SEQ..SEQ + 8].copy_from_slice(&arrival.seq.to_le_bytes());
             return;
         }
-        let name = name(arrival.node);
+        let name = name_of(name);
         let kind = if arrival.due.is_some() { Kind::Heartbeat } else { Kind::Goodbye };
         let message = Message {
             name: Some(&name),
+            group: speech.name.as_deref(),
             incarnation: Some(Incarnation::new(u64::from(arrival.life))),
             seq: Some(Seq::new(arrival.seq)),
-            interval: Some(self.interval),
+            interval: Some(speech.interval),
             ..Message::of(kind, id)
         };
         emit_binary(&message, &mut self.bytes).expect("its name is a name and its interval isn't zero");
     }
 }
 
+impl Speech {
+    fn new(name: Option<String>, interval: Span) -> Self {
+        let anybody = NodeId::from_bytes([0; 16]);
+        let mut bytes = Vec::new();
+        emit_binary(&Message { interval: Some(interval), ..Message::of(Kind::Heartbeat, anybody) }, &mut bytes)
+            .expect("a plain heartbeat can be sent");
+        Self { name, interval, plain: bytes.try_into().expect("a heartbeat without fields is a header") }
+    }
+}
+
+/// Who a node says it is: itself, or the node whose id it uses.
+fn speaker(scenario: &Scenario, slice: &Slice, node: u32) -> Speaker {
+    let actor = slice.actor(node);
+    let group = &scenario.groups[actor.group as usize];
+    let originals = group.nodes - group.clones;
+    let own = if actor.node >= originals { node - originals } else { node };
+    let name = slice.place(own);
+    Speaker { id: NodeId::of(&name_of(name)), name, group: actor.group }
+}
+
+/// Whether it tells nothing but that its node is there.
+fn is_plain(sent: &Arrival) -> bool {
+    sent.due.is_some() && !named(sent.seq)
+}
+
+/// Whether a heartbeat with this number tells its name: the first ones, and some later ones, since
+/// a monitor may have missed those or have forgotten them.
+fn named(seq: u64) -> bool {
+    seq <= NAMED || seq.is_multiple_of(NAMED_AGAIN)
+}
+
 /// Names are of no use to anybody but the monitor, so they aren't kept.
-fn name(node: u32) -> String {
+fn name_of(node: u32) -> String {
     format!("node-{node}")
 }
 
@@ -158,6 +240,7 @@ impl Sink for Ear<'_> {
             node: self.by_id[place].1,
             from: transition.from,
             to: transition.to,
+            blame: None,
         });
     }
 }
@@ -165,22 +248,24 @@ impl Sink for Ear<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{Purpose, Stream};
+    use crate::random::{Actor, Purpose, Stream};
     use systole_core::wire::messages;
 
-    fn scenario() -> Scenario {
-        Scenario { nodes: 200, heartbeats: 200, interval: Span::from_millis(100), ..Scenario::default() }
+    fn product() -> Product {
+        let group = Group { nodes: 200, heartbeats: 200, interval: Span::from_millis(100), ..Group::default() };
+        let scenario = Scenario::from(group);
+        Product::new(&scenario, &Slice::new(&scenario, 0..200))
     }
 
     #[test]
     fn a_patched_heartbeat_is_the_one_that_the_core_would_emit() {
-        let mut product = Product::new(&scenario());
-        let arrival = Arrival { at: Instant::ORIGIN, node: 7, life: 3, seq: 1_000, due: Some(Instant::ORIGIN) };
+        let mut product = product();
+        let arrival = Arrival { at: Instant::ORIGIN, node: 7, life: 3, seq: 1_001, due: Some(Instant::ORIGIN) };
         product.bytes.clear();
         product.emit(&arrival);
         let message = Message {
             incarnation: Some(Incarnation::new(3)),
-            seq: Some(Seq::new(1_000)),
+            seq: Some(Seq::new(1_001)),
             interval: Some(Span::from_millis(100)),
             ..Message::of(Kind::Heartbeat, NodeId::of("node-7"))
         };
@@ -189,8 +274,8 @@ mod tests {
 
     #[test]
     fn handing_in_a_millisecond_at_once_changes_no_verdict() {
-        let mut random = Stream::new(7, 0, Purpose::Delay);
-        let (mut together, mut singly) = (Product::new(&scenario()), Product::new(&scenario()));
+        let mut random = Stream::new(7, Actor::node(0, 0), Purpose::Delay);
+        let (mut together, mut singly) = (product(), product());
         let (mut one, mut other) = (Vec::new(), Vec::new());
         let mut seqs = [0; 200];
         for tick in 1..5_000 {
@@ -206,11 +291,11 @@ mod tests {
                 })
                 .collect();
             arrivals.sort_unstable();
-            together.turn(tick.instant(), &arrivals, &mut one);
+            together.turn(tick.instant(), &arrivals, true, &mut one);
             for arrival in &arrivals {
-                singly.turn(arrival.at, core::slice::from_ref(arrival), &mut other);
+                singly.turn(arrival.at, core::slice::from_ref(arrival), true, &mut other);
             }
-            singly.turn(tick.instant(), &[], &mut other);
+            singly.turn(tick.instant(), &[], true, &mut other);
         }
         assert!(one.len() > 1_000, "{}", one.len());
         // Nodes don't mind each other: only the order of each node's own verdicts means anything.
@@ -219,5 +304,27 @@ mod tests {
             verdicts
         };
         assert_eq!(sorted(one), sorted(other));
+    }
+
+    #[test]
+    fn what_is_replayed_changes_nothing() {
+        let mut random = Stream::new(7, Actor::node(0, 0), Purpose::Duplicate);
+        let (mut plain, mut replayed) = (product(), product());
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        let (mut seqs, mut heard) = ([0; 200], Vec::new());
+        for tick in (1..5_000).map(Tick::from_count) {
+            let at = tick.instant();
+            let node = (random.bits() % 200) as u32;
+            seqs[node as usize] += 1;
+            let new = Arrival { at, node, life: 1, seq: seqs[node as usize], due: Some(at) };
+            plain.turn(at, &[new], true, &mut one);
+            heard.push(new);
+            // An old one, recorded once and sent again by whoever likes to.
+            let old = heard[random.bits() as usize % heard.len()];
+            replayed.turn(at, &[new, Arrival { at, ..old }], true, &mut other);
+        }
+        assert!(one.len() > 1_000, "{}", one.len());
+        assert_eq!(one, other);
+        assert_eq!(plain.believed(), replayed.believed());
     }
 }

@@ -17,8 +17,11 @@ use serde::Serialize;
 use systole_core::{Instant, Liveness, Span};
 
 use crate::estimate::{BATCHES, Estimate, Pair, mean, rate, ratio};
+use crate::fate::Blame;
 use crate::judge::Verdict;
-use crate::scenario::Scenario;
+use crate::random::Actor;
+use crate::scenario::{Group, Scenario};
+use crate::slice::Slice;
 use crate::truth::{Fact, Truth};
 
 /// What a run says about its detector, by Chen's names, with 95 % confidence intervals.
@@ -48,6 +51,31 @@ pub struct Qos {
     pub detection_time_s: Times,
     /// From a crash to the failure that lasts.
     pub failure_time_s: Times,
+    /// What the mistakes were due to.
+    pub mistakes_by_cause: Causes,
+    /// What the false failures were due to.
+    pub false_failures_by_cause: Causes,
+}
+
+/// How many of something were due to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Causes {
+    /// The monitor itself: its buffer overflowed, it was down, or hadn't read what had arrived.
+    pub monitor: u64,
+    /// A partition.
+    pub partition: u64,
+    /// The sender paused.
+    pub pause: u64,
+    /// The network lost several heartbeats in a row.
+    pub burst: u64,
+    /// The network lost one, or some that weren't neighbours.
+    pub loss: u64,
+    /// The group's uplink was full.
+    pub congestion: u64,
+    /// Something was still on its way, or had been overtaken.
+    pub delay: u64,
+    /// Nothing was missing: the timeout is shorter than the sender is regular.
+    pub timeout: u64,
 }
 
 /// A distribution of times in seconds. Nothing where there is none.
@@ -98,15 +126,15 @@ pub const WARM_UP: u64 = 10;
 #[derive(Debug)]
 pub(crate) struct Meter {
     records: Vec<Record>,
-    warm_up: Span,
-    slices: Slices,
-    batches: Vec<Batch>,
-    suspected_after: Waits,
-    failed_after: Waits,
+    groups: Vec<Shape>,
+    tallies: Vec<Tally>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Record {
+    group: u32,
+    /// Which of the batches it belongs to, before its time is cut.
+    row: u32,
     truth: Truth,
     belief: Liveness,
     /// Since when it is suspect or failed, if it is.
@@ -120,37 +148,57 @@ struct Record {
     qos: NodeQos,
 }
 
-/// The sums over one batch, times in seconds.
-#[derive(Clone, Copy, Debug, Default)]
-struct Batch {
-    up: f64,
-    suspected: f64,
-    mistakes: f64,
-    failures: f64,
+/// How the nodes of one group are observed.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    warm_up: Span,
+    cuts: Cuts,
 }
 
-/// How the run is cut into batches: by node where there are enough, else each node's time as well.
+/// How a run is cut into batches: by node where there are enough, else each node's time as well.
 #[derive(Clone, Copy, Debug)]
-struct Slices {
+struct Cuts {
     per_node: usize,
     width: Span,
 }
 
-#[derive(Debug)]
+/// The sums over one group, or over several: whole numbers, so that it doesn't matter in which
+/// order they were added up.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    nodes: u64,
+    batches: Vec<Batch>,
+    crashes: u64,
+    missed: u64,
+    mistakes: Causes,
+    failures: Causes,
+    suspected_after: Waits,
+    failed_after: Waits,
+}
+
+/// The sums over one batch, times in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Batch {
+    up: u128,
+    suspected: u128,
+    mistakes: u64,
+    failures: u64,
+}
+
+#[derive(Clone, Debug)]
 struct Waits {
     micros: Histogram<u64>,
-    sum: f64,
-    squares: f64,
+    /// In nanoseconds, and of microseconds.
+    sum: u128,
+    squares: u128,
     longest: Span,
 }
 
 impl Meter {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
-        let nodes = scenario.nodes as usize;
-        let per_node = (BATCHES / nodes).max(1);
-        let (beats, lives) = (scenario.heartbeats / nodes as u64, scenario.crashes.div_ceil(nodes as u64));
-        let length = scenario.interval * beats + scenario.downtime() * lives;
-        let record = Record {
+    pub(crate) fn new(scenario: &Scenario, slice: &Slice) -> Self {
+        let record = |actor: Actor| Record {
+            group: actor.group,
+            row: actor.node % BATCHES as u32,
             truth: Truth::default(),
             belief: Liveness::Unseen,
             since: Instant::ORIGIN,
@@ -161,12 +209,9 @@ impl Meter {
             qos: NodeQos::default(),
         };
         Self {
-            records: vec![record; nodes],
-            warm_up: scenario.interval * WARM_UP.min(beats / (lives + 1) / 10),
-            slices: Slices { per_node, width: Span::from_nanos((length.nanos() / per_node as u64).max(1)) },
-            batches: vec![Batch::default(); per_node * nodes.min(BATCHES)],
-            suspected_after: Waits::new(),
-            failed_after: Waits::new(),
+            records: slice.actors().map(record).collect(),
+            groups: scenario.groups.iter().map(Shape::new).collect(),
+            tallies: scenario.groups.iter().map(Tally::of_group).collect(),
         }
     }
 
@@ -177,8 +222,8 @@ impl Meter {
             Truth::Crashed(since) => self.conclude(node, since),
             Truth::Unborn | Truth::Left | Truth::Stopped => {}
         }
-        let warm_up = self.warm_up;
         let record = &mut self.records[node as usize];
+        let warm_up = self.groups[record.group as usize].warm_up;
         record.truth = before.after(fact, at);
         match fact {
             // Nobody noticed that it was away: the new life is heard of at once.
@@ -195,10 +240,10 @@ impl Meter {
     }
 
     pub(crate) fn verdict(&mut self, verdict: &Verdict) {
-        let Verdict { at, node, from: _, to } = *verdict;
+        let Verdict { at, node, from: _, to, blame } = *verdict;
         self.note_suspected(node, at);
-        let warm_up = self.warm_up;
         let record = &mut self.records[node as usize];
+        let warm_up = self.groups[record.group as usize].warm_up;
         record.belief = to;
         record.since = at;
         match record.truth {
@@ -206,11 +251,13 @@ impl Meter {
                 (None, Liveness::Alive) => record.open = Some(at + warm_up),
                 (Some(open), Liveness::Suspect) if at >= open => {
                     record.qos.mistakes += 1;
-                    self.batch(node, at).mistakes += 1.0;
+                    self.batch(node, at).mistakes += 1;
+                    self.tally(node).mistakes.count(blame);
                 }
                 (Some(open), Liveness::Failed) if at >= open => {
                     record.qos.false_failures += 1;
-                    self.batch(node, at).failures += 1.0;
+                    self.batch(node, at).failures += 1;
+                    self.tally(node).failures.count(blame);
                 }
                 (_, Liveness::Unseen | Liveness::Alive | Liveness::Suspect | Liveness::Failed | Liveness::Left) => {}
             },
@@ -224,8 +271,17 @@ impl Meter {
         }
     }
 
-    /// What was measured, when the run has come to `now`: its end, or where it was stopped.
-    pub(crate) fn finish(mut self, now: Instant, stopped: bool) -> (Qos, Vec<NodeQos>) {
+    /// The monitor began anew at `at` and believes nothing any more. What it had found is found.
+    pub(crate) fn forgotten(&mut self, at: Instant) {
+        for node in 0..self.records.len() as u32 {
+            self.note_suspected(node, at);
+            self.records[node as usize].belief = Liveness::Unseen;
+        }
+    }
+
+    /// What was measured of each group and each node, when the run has come to `now`: its end, or
+    /// where it was stopped.
+    pub(crate) fn finish(mut self, now: Instant, stopped: bool) -> (Vec<Tally>, Vec<NodeQos>) {
         for node in 0..self.records.len() as u32 {
             match self.records[node as usize].truth {
                 Truth::Up(_) => self.close(node, now),
@@ -238,31 +294,12 @@ impl Meter {
                 Truth::Unborn | Truth::Left | Truth::Stopped => {}
             }
         }
-        let nodes: Vec<NodeQos> = self.records.iter().map(|record| record.qos).collect();
-        (self.qos(&nodes), nodes)
-    }
-
-    fn qos(&self, nodes: &[NodeQos]) -> Qos {
-        let pairs = |above: fn(&Batch) -> f64, below: fn(&Batch) -> f64| -> Vec<Pair> {
-            self.batches.iter().map(|batch| Pair { above: above(batch), below: below(batch) }).collect()
-        };
-        let mistake_rate = rate(&pairs(|batch| batch.mistakes, |batch| batch.up));
-        let failure_rate = rate(&pairs(|batch| batch.failures, |batch| batch.up));
-        let suspected = ratio(&pairs(|batch| batch.suspected, |batch| batch.up));
-        Qos {
-            mistakes: nodes.iter().map(|node| node.mistakes).sum(),
-            false_failures: nodes.iter().map(|node| node.false_failures).sum(),
-            crashes: nodes.iter().map(|node| node.crashes).sum(),
-            missed: nodes.iter().map(|node| node.missed).sum(),
-            mistake_recurrence_s: mistake_rate.inverse(),
-            mistake_duration_s: ratio(&pairs(|batch| batch.suspected, |batch| batch.mistakes)).at_least(0.0),
-            query_accuracy: suspected.complement(),
-            mistake_rate_per_s: mistake_rate,
-            false_failures_per_fleet_day: failure_rate.times(86_400.0 * nodes.len() as f64),
-            false_failures_per_node_year: failure_rate.times(31_557_600.0),
-            detection_time_s: self.suspected_after.times(),
-            failure_time_s: self.failed_after.times(),
+        for record in &self.records {
+            let tally = &mut self.tallies[record.group as usize];
+            tally.crashes += record.qos.crashes;
+            tally.missed += record.qos.missed;
         }
+        (self.tallies, self.records.iter().map(|record| record.qos).collect())
     }
 
     /// Ends the observation of a life at `at`.
@@ -291,59 +328,199 @@ impl Meter {
         if !core::mem::take(&mut record.awaited) {
             return;
         }
-        match record.suspected {
-            Some(at) => self.suspected_after.note(at.since(crashed)),
-            None => record.qos.missed += 1,
+        let (suspected, failed) = (record.suspected, record.failed);
+        record.qos.missed += u64::from(suspected.is_none());
+        let tally = self.tally(node);
+        if let Some(at) = suspected {
+            tally.suspected_after.note(at.since(crashed));
         }
-        if let Some(at) = record.failed {
-            self.failed_after.note(at.since(crashed));
+        if let Some(at) = failed {
+            tally.failed_after.note(at.since(crashed));
         }
     }
 
-    /// Divides a time among the slices that it lies in.
-    fn spread(&mut self, node: u32, mut from: Instant, to: Instant, field: fn(&mut Batch) -> &mut f64) {
+    /// Divides a time among the cuts that it lies in.
+    fn spread(&mut self, node: u32, mut from: Instant, to: Instant, field: fn(&mut Batch) -> &mut u128) {
+        let cuts = self.groups[self.records[node as usize].group as usize].cuts;
         while from < to {
-            let end = self.slices.end(from).min(to);
-            *field(self.batch(node, from)) += end.since(from).secs_f64();
+            let end = cuts.end(from).min(to);
+            *field(self.batch(node, from)) += u128::from(end.since(from).nanos());
             from = end;
         }
     }
 
     fn batch(&mut self, node: u32, at: Instant) -> &mut Batch {
-        let node = node as usize % BATCHES;
-        let slice = self.slices.of(at);
-        &mut self.batches[node * self.slices.per_node + slice]
+        let Record { group, row, .. } = self.records[node as usize];
+        let cuts = self.groups[group as usize].cuts;
+        &mut self.tallies[group as usize].batches[row as usize * cuts.per_node + cuts.of(at)]
+    }
+
+    fn tally(&mut self, node: u32) -> &mut Tally {
+        &mut self.tallies[self.records[node as usize].group as usize]
     }
 }
 
-impl Slices {
-    /// Which slice of a node's time this is in; the last one has no end.
+impl Shape {
+    fn new(group: &Group) -> Self {
+        let nodes = u64::from(group.nodes);
+        let per_node = (BATCHES / group.nodes as usize).max(1);
+        let (beats, lives) = (group.heartbeats / nodes, group.crashes.div_ceil(nodes));
+        let length = group.interval * beats + group.downtime() * lives;
+        Self {
+            warm_up: group.interval * WARM_UP.min(beats / (lives + 1) / 10),
+            cuts: Cuts { per_node, width: Span::from_nanos((length.nanos() / per_node as u64).max(1)) },
+        }
+    }
+}
+
+impl Cuts {
+    /// Which part of a node's time this is in; the last one has no end.
     fn of(self, at: Instant) -> usize {
         ((at.nanos() / self.width.nanos()) as usize).min(self.per_node - 1)
     }
 
     fn end(self, at: Instant) -> Instant {
-        let slice = self.of(at);
-        if slice + 1 == self.per_node {
+        let cut = self.of(at);
+        if cut + 1 == self.per_node {
             Instant::from_nanos(u64::MAX)
         } else {
-            Instant::ORIGIN + self.width * (slice as u64 + 1)
+            Instant::ORIGIN + self.width * (cut as u64 + 1)
         }
     }
+}
+
+impl Causes {
+    /// So many, by cause, in the order of [`Blame::ALL`].
+    pub fn by_cause(&self) -> [(Blame, u64); 8] {
+        Blame::ALL.map(|blame| (blame, *self.clone().of(blame)))
+    }
+
+    fn count(&mut self, blame: Option<Blame>) {
+        // The world names a cause for every suspicion; one without is nobody's mistake.
+        if let Some(blame) = blame {
+            *self.of(blame) += 1;
+        }
+    }
+
+    fn of(&mut self, blame: Blame) -> &mut u64 {
+        match blame {
+            Blame::Monitor => &mut self.monitor,
+            Blame::Partition => &mut self.partition,
+            Blame::Pause => &mut self.pause,
+            Blame::Burst => &mut self.burst,
+            Blame::Loss => &mut self.loss,
+            Blame::Congestion => &mut self.congestion,
+            Blame::Delay => &mut self.delay,
+            Blame::Timeout => &mut self.timeout,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (blame, count) in other.by_cause() {
+            *self.of(blame) += count;
+        }
+    }
+}
+
+impl Tally {
+    /// Nothing yet, of a group of so many nodes.
+    fn new(nodes: u64) -> Self {
+        Self {
+            nodes,
+            batches: vec![Batch::default(); BATCHES],
+            crashes: 0,
+            missed: 0,
+            mistakes: Causes::default(),
+            failures: Causes::default(),
+            suspected_after: Waits::new(),
+            failed_after: Waits::new(),
+        }
+    }
+
+    /// Nothing yet of this group.
+    pub(crate) fn of_group(group: &Group) -> Self {
+        Self::new(u64::from(group.nodes))
+    }
+
+    /// Nothing at all, to add groups to.
+    pub(crate) fn empty() -> Self {
+        Self::new(0)
+    }
+
+    /// Adds what was measured of other nodes of the same group.
+    pub(crate) fn add_part(&mut self, other: &Self) {
+        for (batch, more) in self.batches.iter_mut().zip(&other.batches) {
+            batch.up += more.up;
+            batch.suspected += more.suspected;
+            batch.mistakes += more.mistakes;
+            batch.failures += more.failures;
+        }
+        self.crashes += other.crashes;
+        self.missed += other.missed;
+        self.mistakes.add(&other.mistakes);
+        self.failures.add(&other.failures);
+        self.suspected_after.add(&other.suspected_after);
+        self.failed_after.add(&other.failed_after);
+    }
+
+    /// Adds another group.
+    pub(crate) fn add_group(&mut self, other: &Self) {
+        self.nodes += other.nodes;
+        self.add_part(other);
+    }
+
+    /// What it comes to.
+    pub(crate) fn qos(&self) -> Qos {
+        let pairs = |above: fn(&Batch) -> f64, below: fn(&Batch) -> f64| -> Vec<Pair> {
+            self.batches.iter().map(|batch| Pair { above: above(batch), below: below(batch) }).collect()
+        };
+        let up = |batch: &Batch| seconds(batch.up);
+        let mistake_rate = rate(&pairs(|batch| batch.mistakes as f64, up));
+        let failure_rate = rate(&pairs(|batch| batch.failures as f64, up));
+        let suspected = ratio(&pairs(|batch| seconds(batch.suspected), up));
+        let duration = ratio(&pairs(|batch| seconds(batch.suspected), |batch| batch.mistakes as f64));
+        Qos {
+            mistakes: self.batches.iter().map(|batch| batch.mistakes).sum(),
+            false_failures: self.batches.iter().map(|batch| batch.failures).sum(),
+            crashes: self.crashes,
+            missed: self.missed,
+            mistake_recurrence_s: mistake_rate.inverse(),
+            mistake_duration_s: duration.at_least(0.0),
+            query_accuracy: suspected.complement(),
+            mistake_rate_per_s: mistake_rate,
+            false_failures_per_fleet_day: failure_rate.times(86_400.0 * self.nodes as f64),
+            false_failures_per_node_year: failure_rate.times(31_557_600.0),
+            detection_time_s: self.suspected_after.times(),
+            failure_time_s: self.failed_after.times(),
+            mistakes_by_cause: self.mistakes,
+            false_failures_by_cause: self.failures,
+        }
+    }
+}
+
+fn seconds(nanos: u128) -> f64 {
+    nanos as f64 / 1e9
 }
 
 impl Waits {
     fn new() -> Self {
         let micros = Histogram::new(3).expect("three digits are allowed");
-        Self { micros, sum: 0.0, squares: 0.0, longest: Span::ZERO }
+        Self { micros, sum: 0, squares: 0, longest: Span::ZERO }
     }
 
     fn note(&mut self, wait: Span) {
-        self.micros.record(wait.nanos() / 1_000).expect("it grows as needed");
-        let secs = wait.secs_f64();
-        self.sum += secs;
-        self.squares += secs * secs;
+        let micros = wait.nanos() / 1_000;
+        self.micros.record(micros).expect("it grows as needed");
+        self.sum += u128::from(wait.nanos());
+        self.squares += u128::from(micros) * u128::from(micros);
         self.longest = self.longest.max(wait);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.micros.add(&other.micros).expect("it grows as needed");
+        self.sum += other.sum;
+        self.squares += other.squares;
+        self.longest = self.longest.max(other.longest);
     }
 
     fn times(&self) -> Times {
@@ -353,7 +530,7 @@ impl Waits {
         }
         let longest = self.longest.secs_f64();
         let quantile = |share| Some((self.micros.value_at_quantile(share) as f64 / 1e6).min(longest));
-        let mean = mean(count, self.sum, self.squares);
+        let mean = mean(count, seconds(self.sum), self.squares as f64 / 1e12);
         Times {
             count,
             mean: mean.value,
@@ -379,14 +556,21 @@ mod tests {
 
     /// One node, observed from 10 s on: 1,000 heartbeats, one each second.
     fn meter() -> Meter {
-        let mut meter = Meter::new(&Scenario { heartbeats: 1_000, crashes: 1, ..Scenario::default() });
+        let scenario = Scenario::from(Group { heartbeats: 1_000, crashes: 1, ..Group::default() });
+        let mut meter = Meter::new(&scenario, &Slice::new(&scenario, 0..1));
         meter.fact(at(0.0), 0, Fact::Began);
         believe(&mut meter, 0.0, Unseen, Alive);
         meter
     }
 
     fn believe(meter: &mut Meter, secs: f64, from: Liveness, to: Liveness) {
-        meter.verdict(&Verdict { at: at(secs), node: 0, from, to });
+        let blame = Some(Blame::Loss);
+        meter.verdict(&Verdict { at: at(secs), node: 0, from, to, blame });
+    }
+
+    fn finish(meter: Meter, secs: f64, stopped: bool) -> (Qos, Vec<NodeQos>) {
+        let (tallies, nodes) = meter.finish(at(secs), stopped);
+        (tallies[0].qos(), nodes)
     }
 
     fn close_to(value: Option<f64>, expected: f64) -> bool {
@@ -405,7 +589,8 @@ mod tests {
         meter.fact(at(510.0), 0, Fact::Crashed);
         believe(&mut meter, 512.25, Alive, Suspect);
         believe(&mut meter, 515.25, Suspect, Failed);
-        let (qos, nodes) = meter.finish(at(600.0), false);
+        let (qos, nodes) = finish(meter, 600.0, false);
+        assert_eq!((qos.mistakes_by_cause.loss, qos.false_failures_by_cause.loss), (1, 1));
         assert_eq!((qos.mistakes, qos.false_failures, qos.crashes, qos.missed), (1, 1, 1, 0));
         assert_eq!((nodes[0].up, nodes[0].suspected), (Span::from_secs(500), Span::from_millis(3_500)));
         assert!(close_to(qos.query_accuracy.value, 1.0 - 3.5 / 500.0));
@@ -421,7 +606,7 @@ mod tests {
         meter.fact(at(100.0), 0, Fact::Crashed);
         believe(&mut meter, 101.0, Suspect, Alive);
         believe(&mut meter, 104.0, Alive, Suspect);
-        let (qos, _) = meter.finish(at(200.0), false);
+        let (qos, _) = finish(meter, 200.0, false);
         assert!(close_to(qos.detection_time_s.max, 4.0));
     }
 
@@ -430,12 +615,12 @@ mod tests {
         let mut stood = meter();
         believe(&mut stood, 99.0, Alive, Suspect);
         stood.fact(at(100.0), 0, Fact::Crashed);
-        let (qos, _) = stood.finish(at(200.0), false);
+        let (qos, _) = finish(stood, 200.0, false);
         assert_eq!((qos.detection_time_s.max, qos.missed), (Some(0.0), 0));
         let mut missed = meter();
         missed.fact(at(100.0), 0, Fact::Crashed);
         missed.fact(at(101.0), 0, Fact::Began);
-        let (qos, _) = missed.finish(at(200.0), false);
+        let (qos, _) = finish(missed, 200.0, false);
         assert_eq!((qos.crashes, qos.missed, qos.detection_time_s.count), (1, 1, 0));
     }
 
@@ -443,7 +628,52 @@ mod tests {
     fn a_run_that_was_stopped_does_not_judge_what_was_still_open() {
         let mut meter = meter();
         meter.fact(at(100.0), 0, Fact::Crashed);
-        let (qos, _) = meter.finish(at(100.5), true);
+        let (qos, _) = finish(meter, 100.5, true);
         assert_eq!((qos.crashes, qos.missed), (0, 0));
+    }
+
+    #[test]
+    fn a_monitor_that_begins_anew_has_forgotten_whom_it_suspected_and_keeps_what_it_found() {
+        let mut meter = meter();
+        believe(&mut meter, 100.0, Alive, Suspect);
+        meter.forgotten(at(103.0));
+        believe(&mut meter, 104.0, Unseen, Alive);
+        meter.fact(at(200.0), 0, Fact::Crashed);
+        believe(&mut meter, 202.0, Alive, Suspect);
+        meter.forgotten(at(203.0));
+        let (qos, nodes) = finish(meter, 300.0, false);
+        assert_eq!((nodes[0].suspected, qos.missed), (Span::from_secs(3), 0));
+        assert!(close_to(qos.detection_time_s.max, 2.0));
+    }
+
+    #[test]
+    fn what_was_measured_apart_adds_up_to_what_was_measured_together() {
+        let scenario = Scenario::from(Group { nodes: 4, heartbeats: 4_000, crashes: 4, ..Group::default() });
+        let tell = |meter: &mut Meter, node: u32, name: u32| {
+            let at = |secs: f64| at(secs + 0.1 * f64::from(name));
+            let mut believe = |secs: f64, from, to| {
+                meter.verdict(&Verdict { at: at(secs), node, from, to, blame: Some(Blame::Burst) });
+            };
+            believe(0.0, Unseen, Alive);
+            believe(100.0, Alive, Suspect);
+            believe(103.0, Suspect, Alive);
+        };
+        let measure = |places: core::ops::Range<u32>| {
+            let mut meter = Meter::new(&scenario, &Slice::new(&scenario, places.clone()));
+            for (node, name) in (0..).zip(places) {
+                meter.fact(at(0.0), node, Fact::Began);
+                tell(&mut meter, node, name);
+                meter.fact(at(900.0 + f64::from(name)), node, Fact::Crashed);
+            }
+            let (mut tallies, _) = meter.finish(at(2_000.0), false);
+            tallies.remove(0)
+        };
+        let mut apart = measure(2..4);
+        apart.add_part(&measure(0..1));
+        apart.add_part(&measure(1..2));
+        assert_eq!(apart.qos(), measure(0..4).qos());
+        let mut all = Tally::empty();
+        all.add_group(&apart);
+        assert_eq!(all.qos(), apart.qos());
     }
 }

@@ -37,8 +37,40 @@ pub enum Purpose {
     Duplicate = 9,
     /// Who is cut off by a partition.
     Partition = 10,
+    /// Who is hit by an incident.
+    Incident = 11,
+    /// Whether the network holds a datagram back.
+    Reorder = 12,
+    /// When the monitor stalls, and for how long.
+    Stall = 13,
+    /// How long lives and outages last.
+    Lifetime = 14,
     /// From which state a rare event is looked for next, and with which chances.
     Split = 32,
+}
+
+/// Whose numbers they are: a node, by its place in its group, so that neither another node nor
+/// another group before it changes what it draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// Which group, from 0.
+    pub group: u32,
+    /// Which of its nodes, from 0.
+    pub node: u32,
+}
+
+impl Actor {
+    /// The monitor itself.
+    pub const MONITOR: Self = Self { group: u32::MAX, node: u32::MAX };
+
+    /// Node number `node` of group number `group`.
+    pub const fn node(group: u32, node: u32) -> Self {
+        Self { group, node }
+    }
+
+    const fn number(self) -> u64 {
+        (self.group as u64) << 32 | self.node as u64
+    }
 }
 
 /// A stream of random numbers that belongs to one actor and one purpose.
@@ -51,8 +83,8 @@ pub struct Stream {
 
 impl Stream {
     /// The stream of `actor` for `purpose` under `seed`.
-    pub fn new(seed: u64, actor: u64, purpose: Purpose) -> Self {
-        let key = mix(mix(mix(seed.wrapping_add(GOLDEN)) ^ actor).wrapping_add(GOLDEN) ^ purpose as u64);
+    pub fn new(seed: u64, actor: Actor, purpose: Purpose) -> Self {
+        let key = mix(mix(mix(seed.wrapping_add(GOLDEN)) ^ actor.number()).wrapping_add(GOLDEN) ^ purpose as u64);
         Self { state: key, increment: odd(key.wrapping_add(GOLDEN)) }
     }
 
@@ -128,7 +160,7 @@ mod tests {
 
     #[test]
     fn streams_of_other_seeds_actors_and_purposes_are_others() {
-        let first = |seed, actor, purpose| Stream::new(seed, actor, purpose).bits();
+        let first = |seed, node, purpose| Stream::new(seed, Actor::node(0, node), purpose).bits();
         let mut all: Vec<u64> = (0..50)
             .flat_map(|seed| (0..50).map(move |actor| (seed, actor)))
             .flat_map(|(seed, actor)| [first(seed, actor, Purpose::Loss), first(seed, actor, Purpose::Delay)])
@@ -140,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_split_stream_repeats_neither_its_parent_nor_its_sibling() {
-        let mut parent = Stream::new(7, 0, Purpose::Loss);
+        let mut parent = Stream::new(7, Actor::node(0, 0), Purpose::Loss);
         let (mut one, mut other) = (parent.split(), parent.split());
         let mut all: Vec<u64> = (0..1_000).flat_map(|_| [parent.bits(), one.bits(), other.bits()]).collect();
         all.sort_unstable();
@@ -151,8 +183,8 @@ mod tests {
     #[test]
     fn neighbouring_streams_are_not_correlated() {
         const N: usize = 100_000;
-        let mut one = Stream::new(7, 0, Purpose::Loss);
-        let mut next = Stream::new(7, 1, Purpose::Loss);
+        let mut one = Stream::new(7, Actor::node(0, 0), Purpose::Loss);
+        let mut next = Stream::new(7, Actor::node(0, 1), Purpose::Loss);
         let product: f64 = (0..N).map(|_| (one.unit() - 0.5) * (next.unit() - 0.5) * 12.0).sum();
         let correlation = product / N as f64;
         assert!(correlation.abs() < 4.0 / libm::sqrt(N as f64), "{correlation}");
@@ -161,7 +193,7 @@ mod tests {
     #[test]
     fn normal_numbers_have_mean_0_and_variance_1() {
         const N: usize = 100_000;
-        let mut stream = Stream::new(7, 0, Purpose::Delay);
+        let mut stream = Stream::new(7, Actor::node(0, 0), Purpose::Delay);
         let (mut sum, mut squares) = (0.0, 0.0);
         for _ in 0..N {
             let number = stream.normal();

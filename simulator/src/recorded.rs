@@ -182,7 +182,7 @@ impl fmt::Display for Recorded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Purpose;
+    use crate::random::{Actor, Purpose};
 
     /// Every 2 s a heartbeat: 20 ms, lost, 30 ms, 40 ms.
     const CSV: &[u8] = b"send_time_s,delay_ms\n0,20\n2,\n4,30\n6,40\n";
@@ -228,7 +228,7 @@ mod tests {
         let trace = recorded(None);
         let mut seen = [0; 4];
         for node in 0..400 {
-            match trace.start(&mut Stream::new(7, node, Purpose::Loss), Span::from_secs(1)) {
+            match trace.start(&mut Stream::new(7, Actor::node(0, node), Purpose::Loss), Span::from_secs(1)) {
                 Place::Row(row) => seen[row] += 1,
                 Place::Time(_) => panic!("a slow trace is used by row"),
             }

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use crate::estimate::Estimate;
-use crate::qos::Times;
+use crate::qos::{Causes, Times};
 use crate::run::Outcome;
 use crate::scenario::Scenario;
 
@@ -25,7 +25,7 @@ pub fn head(scenario: &Scenario) -> String {
 /// The outcome as JSON. Times are in seconds; what isn't known is null.
 pub fn json(scenario: &Scenario, outcome: &Outcome) -> Value {
     let parameters: Map<String, Value> =
-        scenario.parameters().into_iter().map(|(name, value)| (name.to_string(), value.into())).collect();
+        scenario.parameters().into_iter().map(|(name, value)| (name, value.into())).collect();
     let qos = &outcome.qos;
     json!({
         "version": VERSION,
@@ -35,7 +35,11 @@ pub fn json(scenario: &Scenario, outcome: &Outcome) -> Value {
         "confidence": 0.95,
         "heartbeats": outcome.heartbeats,
         "heartbeats_believed": outcome.heartbeats_believed,
+        "datagrams_sent": outcome.datagrams_sent,
         "datagrams_arrived": outcome.datagrams,
+        "datagrams_dropped": outcome.datagrams_dropped,
+        "heartbeats_per_second": outcome.heartbeats as f64 / outcome.span_s,
+        "bytes_per_second": bytes_per_second(outcome),
         "span_s": outcome.span_s,
         "mistakes": qos.mistakes,
         "mistake_recurrence_s": qos.mistake_recurrence_s,
@@ -50,6 +54,8 @@ pub fn json(scenario: &Scenario, outcome: &Outcome) -> Value {
         "false_failures": qos.false_failures,
         "false_failures_per_fleet_day": qos.false_failures_per_fleet_day,
         "false_failures_per_node_year": qos.false_failures_per_node_year,
+        "mistakes_by_cause": qos.mistakes_by_cause,
+        "false_failures_by_cause": qos.false_failures_by_cause,
         "trace_hash": hash(outcome),
     })
 }
@@ -60,24 +66,49 @@ pub fn table(scenario: &Scenario, outcome: &Outcome) -> String {
     let mut out = String::new();
     let mut row = |name: &str, value: String| writeln!(out, "{name:<34}{value}").expect("a string takes everything");
     if outcome.stopped {
-        row("stopped early", format!("after {} of {} heartbeats", outcome.heartbeats, scenario.heartbeats));
+        row("stopped early", format!("after {} of {} heartbeats", outcome.heartbeats, scenario.heartbeats()));
     }
     row("heartbeats", format!("{} sent, {} believed", outcome.heartbeats, outcome.heartbeats_believed));
+    let traffic = [outcome.heartbeats as f64 / outcome.span_s, bytes_per_second(outcome)].map(number);
+    row("traffic", format!("{} heartbeats/s, {} bytes/s with headers", traffic[0], traffic[1]));
+    if outcome.datagrams_dropped > 0 {
+        row("dropped by the monitor", format!("{} datagrams", outcome.datagrams_dropped));
+    }
     row("virtual time", format!("{} s", number(outcome.span_s)));
     row("mistakes", qos.mistakes.to_string());
     row("  from one to the next (T_MR)", estimate(qos.mistake_recurrence_s, "s"));
     row("  duration (T_M)", estimate(qos.mistake_duration_s, "s"));
     row("  rate", estimate(qos.mistake_rate_per_s, "per s and node"));
     row("query accuracy (P_A)", estimate(qos.query_accuracy, ""));
+    causes(&mut row, &qos.mistakes_by_cause);
     row("false failures", qos.false_failures.to_string());
     row("  in the whole fleet", estimate(qos.false_failures_per_fleet_day, "per day"));
     row("  of one node", estimate(qos.false_failures_per_node_year, "per year"));
+    causes(&mut row, &qos.false_failures_by_cause);
     row("crashes", format!("{}, {} of them missed", qos.crashes, qos.missed));
     times(&mut row, "  until suspect (T_D)", &qos.detection_time_s);
     times(&mut row, "  until failed", &qos.failure_time_s);
     row("trace hash", hash(outcome));
     out
 }
+
+/// What happened how often, the most frequent first.
+fn causes(row: &mut impl FnMut(&str, String), causes: &Causes) {
+    let mut named: Vec<_> = causes.by_cause().into_iter().filter(|(_, count)| *count > 0).collect();
+    named.sort_by_key(|(_, count)| core::cmp::Reverse(*count));
+    if !named.is_empty() {
+        let named: Vec<String> = named.iter().map(|(blame, count)| format!("{} {count}", blame.name())).collect();
+        row("  due to", named.join(", "));
+    }
+}
+
+/// On the wire, with the headers of UDP and IPv4.
+fn bytes_per_second(outcome: &Outcome) -> f64 {
+    (outcome.bytes_sent + outcome.datagrams_sent * HEADERS) as f64 / outcome.span_s
+}
+
+/// 20 bytes of IPv4 and 8 of UDP in front of each datagram (RFC 791, RFC 768).
+const HEADERS: u64 = 28;
 
 fn times(row: &mut impl FnMut(&str, String), name: &str, times: &Times) {
     let mean = Estimate { value: times.mean, ci_low: times.ci_low, ci_high: times.ci_high, standard_error: None };

@@ -10,10 +10,12 @@
 //! does; what was due during a pause is skipped, but for one heartbeat at its end. A sender knows
 //! nothing of the network or of what is believed of it.
 
+use core::ops::Range;
+
 use systole_core::{Instant, Span};
 
-use crate::random::{Purpose, Stream};
-use crate::scenario::{Phase, Scenario};
+use crate::random::{Actor, Purpose, Stream};
+use crate::scenario::{Group, Phase};
 
 /// What a sender does at its next instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,75 +51,93 @@ pub(crate) struct Sender {
     sent: u64,
     /// After so many of them this life ends.
     life_ends: u64,
+    /// When this life ends whatever it has sent: an incident, or its lifetime is over.
+    dies: Instant,
     /// Which life it is in; the first is 1.
     pub(crate) life: u32,
     next: Act,
     /// Heartbeats to send in all lives.
     budget: u64,
-    /// Lives that end in a crash or a goodbye.
+    /// Lives that end by the plan, in a crash or a goodbye, and those that have.
     ends: u64,
+    ended: u64,
+    /// How long it will be down when `dies` has come.
+    down: Span,
     jitter: Stream,
     twice: Stream,
     crash: Stream,
+    lifetimes: Stream,
     pause: Stream,
     pause_at: Instant,
     pause_until: Instant,
+    /// From when until when the last heartbeat that a pause held up was.
+    held: Range<Instant>,
+    actor: Actor,
 }
 
 const _: () = assert!(core::mem::offset_of!(Sender, budget) <= 64, "a plain heartbeat needs one cache line");
 
+/// Far beyond the end of any run.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
+
 impl Sender {
-    /// Node number `node`, and when it begins.
-    pub(crate) fn new(scenario: &Scenario, node: u32) -> (Self, Instant) {
-        let stream = |purpose| Stream::new(scenario.seed, u64::from(node), purpose);
+    /// The node of `group` that is `actor`, and when it begins.
+    pub(crate) fn new(group: &Group, seed: u64, actor: Actor) -> (Self, Instant) {
+        let stream = |purpose| Stream::new(seed, actor, purpose);
         let share = |all: u64| {
-            let (nodes, node) = (u64::from(scenario.nodes), u64::from(node));
+            let (nodes, node) = (u64::from(group.nodes), u64::from(actor.node));
             all / nodes + u64::from(node < all % nodes)
         };
-        let rate = 1.0 + scenario.drift * (2.0 * stream(Purpose::Drift).unit() - 1.0);
-        let begun = match scenario.phase {
+        let rate = 1.0 + group.drift * (2.0 * stream(Purpose::Drift).unit() - 1.0);
+        let begun = match group.phase {
             Phase::LockStep => Instant::ORIGIN,
-            Phase::Spread => Instant::ORIGIN + part(scenario.interval, stream(Purpose::Phase).unit()),
+            Phase::Spread => Instant::ORIGIN + part(group.interval, stream(Purpose::Phase).unit()),
         };
         let mut sender = Self {
             begun,
-            period: part(scenario.interval, rate),
+            period: part(group.interval, rate),
             index: 0,
             life: 0,
             seq: 0,
             sent: 0,
-            budget: share(scenario.heartbeats),
+            budget: share(group.heartbeats),
             life_ends: 0,
-            ends: share(scenario.crashes),
+            ends: share(group.crashes),
+            ended: 0,
+            dies: NEVER,
+            down: Span::ZERO,
             next: Act::Begin,
             jitter: stream(Purpose::Jitter),
             twice: stream(Purpose::Twice),
             crash: stream(Purpose::Crash),
+            lifetimes: stream(Purpose::Lifetime),
             pause: stream(Purpose::Pause),
             pause_at: begun,
             pause_until: begun,
+            held: begun..begun,
+            actor,
         };
-        sender.plan_pause(scenario);
+        sender.plan_pause(group);
         (sender, begun)
     }
 
     /// Does what is next, at `now`, and says what that was and when to come again.
-    pub(crate) fn act(&mut self, scenario: &Scenario, now: Instant) -> (Act, Option<Instant>) {
+    pub(crate) fn act(&mut self, group: &Group, seed: u64, now: Instant) -> (Act, Option<Instant>) {
         let act = self.next;
         let again = match act {
             Act::Begin => {
-                self.begin(now);
-                self.next = self.beat(scenario);
-                Some(self.next_send(scenario))
+                self.begin(group, seed, now);
+                Some(self.plan_next(group, now))
             }
             Act::Beat { again: _ } => {
                 self.seq += 1;
                 self.sent += 1;
-                Some(self.after_beat(scenario, now))
+                Some(self.after_beat(group, now))
             }
             Act::Crash | Act::Leave if self.sent < self.budget => {
                 self.next = Act::Begin;
-                Some(now + scenario.downtime())
+                let down = if now >= self.dies { self.down } else { group.downtime() };
+                Some(now + down)
             }
             Act::Crash | Act::Leave | Act::Stop => None,
         };
@@ -130,70 +150,109 @@ impl Sender {
         self.begun + self.period * (seq - 1)
     }
 
-    fn begin(&mut self, now: Instant) {
+    /// Whether it is pausing at `now`: a heartbeat that was due is held back.
+    pub(crate) fn pauses(&self, now: Instant) -> bool {
+        self.held.contains(&now)
+    }
+
+    fn begin(&mut self, group: &Group, seed: u64, now: Instant) {
         (self.begun, self.index, self.seq) = (now, 0, 0);
         self.life += 1;
         self.life_ends = self.plan_end();
+        self.plan_death(group, seed, now);
     }
 
     /// After how many heartbeats this life ends. The budget is cut into as many equal pieces as
     /// lives end; each ends at a random place in its piece, and what remains is one more life.
     fn plan_end(&mut self) -> u64 {
-        let done = u64::from(self.life - 1);
-        if done >= self.ends {
+        if self.ended >= self.ends {
             return self.budget;
         }
-        let place = (done as f64 + self.crash.unit()) * self.budget as f64 / self.ends as f64;
+        let place = (self.ended as f64 + self.crash.unit()) * self.budget as f64 / self.ends as f64;
         // Everybody still to die needs one heartbeat at least.
-        (place as u64).clamp(self.sent + 1, self.budget - (self.ends - done - 1))
+        (place as u64).clamp(self.sent + 1, self.budget - (self.ends - self.ended - 1))
     }
 
-    fn after_beat(&mut self, scenario: &Scenario, now: Instant) -> Instant {
-        if self.sent < self.life_ends {
-            self.next = self.beat(scenario);
-            return self.next_send(scenario).max(now);
+    /// When this life ends by the clock: with the next incident that hits the node, or when its
+    /// lifetime is over. Who is hit is drawn anew for each life from the same stream, so that it
+    /// doesn't depend on what the node did meanwhile.
+    fn plan_death(&mut self, group: &Group, seed: u64, now: Instant) {
+        self.dies = NEVER;
+        if let Some(lifetime) = group.lifetime {
+            self.dies = now + lifetime.draw(&mut self.lifetimes);
+            self.down = group.outage.map_or_else(|| group.downtime(), |outage| outage.draw(&mut self.lifetimes));
         }
-        if u64::from(self.life - 1) >= self.ends {
+        if group.incidents.is_empty() {
+            return;
+        }
+        let mut hit = Stream::new(seed, self.actor, Purpose::Incident);
+        for incident in &group.incidents {
+            let at = Instant::ORIGIN + incident.at;
+            if hit.chance(incident.share) && at > now && at < self.dies {
+                self.dies = at;
+                self.down = incident.down.unwrap_or_else(|| group.downtime());
+            }
+        }
+    }
+
+    fn after_beat(&mut self, group: &Group, now: Instant) -> Instant {
+        if self.sent < self.life_ends {
+            return self.plan_next(group, now);
+        }
+        if self.ended >= self.ends {
             self.next = Act::Stop;
             return now;
         }
-        self.next = if self.crash.chance(scenario.goodbyes) { Act::Leave } else { Act::Crash };
-        let then = self.next_send(scenario).max(now);
+        self.ended += 1;
+        self.next = if self.crash.chance(group.goodbyes) { Act::Leave } else { Act::Crash };
+        let then = self.next_send(group).max(now);
         now + part(then.since(now), self.crash.unit())
     }
 
-    fn beat(&mut self, scenario: &Scenario) -> Act {
-        Act::Beat { again: scenario.twice > 0.0 && self.twice.chance(scenario.twice) }
+    /// The next heartbeat, or the incident that comes before it.
+    fn plan_next(&mut self, group: &Group, now: Instant) -> Instant {
+        self.next = self.beat(group);
+        let at = self.next_send(group).max(now);
+        if at < self.dies {
+            return at;
+        }
+        self.next = Act::Crash;
+        self.dies.max(now)
+    }
+
+    fn beat(&mut self, group: &Group) -> Act {
+        Act::Beat { again: group.twice > 0.0 && self.twice.chance(group.twice) }
     }
 
     /// When the next heartbeat leaves; moves on in the schedule.
-    fn next_send(&mut self, scenario: &Scenario) -> Instant {
+    fn next_send(&mut self, group: &Group) -> Instant {
         let mut at = self.begun + self.period * self.index;
         self.index += 1;
-        if scenario.jitter > 0.0 {
-            at = at + part(self.period, scenario.jitter * self.jitter.unit());
+        if group.jitter > 0.0 {
+            at = at + part(self.period, group.jitter * self.jitter.unit());
         }
-        if scenario.pauses.is_some() {
-            at = self.pausing(scenario, at);
+        if group.pauses.is_some() {
+            at = self.pausing(group, at);
         }
         at
     }
 
     /// Holds a heartbeat back until the end of the pause that it falls into.
-    fn pausing(&mut self, scenario: &Scenario, mut at: Instant) -> Instant {
+    fn pausing(&mut self, group: &Group, mut at: Instant) -> Instant {
         while at >= self.pause_at {
             if at < self.pause_until {
+                self.held = at..self.pause_until;
                 at = self.pause_until;
                 let passed = at.since(self.begun).nanos() / self.period.nanos();
                 self.index = self.index.max(passed + 1);
             }
-            self.plan_pause(scenario);
+            self.plan_pause(group);
         }
         at
     }
 
-    fn plan_pause(&mut self, scenario: &Scenario) {
-        let Some(pauses) = scenario.pauses else { return };
+    fn plan_pause(&mut self, group: &Group) {
+        let Some(pauses) = group.pauses else { return };
         self.pause_at = self.pause_until + part(pauses.every, self.pause.exponential());
         self.pause_until = self.pause_at + part(pauses.length, self.pause.exponential());
     }
@@ -209,11 +268,15 @@ mod tests {
     use super::*;
     use crate::scenario::Pauses;
 
-    fn acts(scenario: &Scenario) -> Vec<(Instant, Act)> {
-        let (mut sender, mut now) = Sender::new(scenario, 0);
+    fn acts(group: &Group) -> Vec<(Instant, Act)> {
+        acts_of(group, 7)
+    }
+
+    fn acts_of(group: &Group, seed: u64) -> Vec<(Instant, Act)> {
+        let (mut sender, mut now) = Sender::new(group, seed, Actor::node(0, 0));
         let mut acts = Vec::new();
         loop {
-            let (act, next) = sender.act(scenario, now);
+            let (act, next) = sender.act(group, seed, now);
             acts.push((now, act));
             match next {
                 Some(next) => now = next,
@@ -228,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_plain_sender_keeps_its_interval_and_stops_after_its_last_heartbeat() {
-        let acts = acts(&Scenario { heartbeats: 5, phase: Phase::LockStep, ..Scenario::default() });
+        let acts = acts(&Group { heartbeats: 5, phase: Phase::LockStep, ..Group::default() });
         let secs = |secs| Instant::ORIGIN + Span::from_secs(secs);
         assert_eq!(beats(&acts), [0, 1, 2, 3, 4].map(secs));
         assert_eq!(acts.last(), Some(&(secs(4), Act::Stop)));
@@ -238,7 +301,7 @@ mod tests {
     fn every_life_is_ended_and_every_heartbeat_sent_however_tight_the_plan() {
         for (heartbeats, crashes) in [(1, 0), (1, 1), (7, 7), (7, 3), (1_000, 20), (1_000, 999)] {
             for seed in 0..20 {
-                let acts = acts(&Scenario { heartbeats, crashes, seed, ..Scenario::default() });
+                let acts = acts_of(&Group { heartbeats, crashes, ..Group::default() }, seed);
                 let crashed = acts.iter().filter(|(_, act)| *act == Act::Crash).count();
                 assert_eq!((beats(&acts).len() as u64, crashed as u64), (heartbeats, crashes), "seed {seed}");
                 assert!(acts.windows(2).all(|pair| pair[0].0 <= pair[1].0));
@@ -248,8 +311,8 @@ mod tests {
 
     #[test]
     fn jitter_delays_a_heartbeat_and_never_moves_the_schedule() {
-        let scenario = Scenario { jitter: 0.3, heartbeats: 10_000, phase: Phase::LockStep, ..Scenario::default() };
-        for (index, at) in beats(&acts(&scenario)).into_iter().enumerate() {
+        let group = Group { jitter: 0.3, heartbeats: 10_000, phase: Phase::LockStep, ..Group::default() };
+        for (index, at) in beats(&acts(&group)).into_iter().enumerate() {
             let due = Instant::ORIGIN + Span::from_secs(index as u64);
             assert!(at >= due && at.since(due) < Span::from_millis(300), "{at:?}");
         }
@@ -258,8 +321,8 @@ mod tests {
     #[test]
     fn a_pause_swallows_what_was_due_and_one_heartbeat_comes_at_its_end() {
         let pauses = Some(Pauses { every: Span::from_secs(100), length: Span::from_secs(10) });
-        let scenario = Scenario { pauses, heartbeats: 20_000, phase: Phase::LockStep, ..Scenario::default() };
-        let beats = beats(&acts(&scenario));
+        let group = Group { pauses, heartbeats: 20_000, phase: Phase::LockStep, ..Group::default() };
+        let beats = beats(&acts(&group));
         let gaps: Vec<f64> = beats.windows(2).map(|pair| pair[1].since(pair[0]).secs_f64()).collect();
         assert!(gaps.iter().all(|gap| *gap > 0.0));
         // Every pause that a heartbeat falls into makes one gap longer than an interval.
@@ -269,9 +332,35 @@ mod tests {
     }
 
     #[test]
+    fn an_incident_ends_a_life_at_its_instant_and_not_again_after_it() {
+        let incidents = vec!["1@10s,down=5s".parse().expect("an incident"), "0@20s".parse().expect("an incident")];
+        let group = Group { incidents, heartbeats: 30, phase: Phase::LockStep, ..Group::default() };
+        let acts = acts(&group);
+        let crashes: Vec<Instant> = acts.iter().filter(|(_, act)| *act == Act::Crash).map(|(at, _)| *at).collect();
+        let secs = |secs| Instant::ORIGIN + Span::from_secs(secs);
+        assert_eq!(crashes, [secs(10)]);
+        // Those due at 0 s to 9 s, then those from 15 s on.
+        assert_eq!(beats(&acts), (0..10).chain(15..35).map(secs).collect::<Vec<Instant>>());
+    }
+
+    #[test]
+    fn lives_last_and_outages_take_what_their_laws_say() {
+        let [lifetime, outage] = ["weibull:mean=100s,shape=0.45", "exp:50s"].map(|law| law.parse().ok());
+        let group = Group { lifetime, outage, heartbeats: 200_000, ..Group::default() };
+        let acts = acts(&group);
+        let crashes = acts.iter().filter(|(_, act)| *act == Act::Crash).count() as f64;
+        // A life that ends before its first interval is over still sends a heartbeat when it begins.
+        let lives = beats(&acts).len() as f64 / crashes;
+        assert!((90.0..112.0).contains(&lives), "{lives}");
+        let span = acts.last().expect("it stops").0.since(acts[0].0).secs_f64();
+        let down = (span - crashes * 100.0) / crashes;
+        assert!((40.0..60.0).contains(&down), "{down}");
+    }
+
+    #[test]
     fn a_clock_that_is_wrong_is_wrong_all_the_time() {
-        let scenario = Scenario { drift: 0.1, heartbeats: 100, ..Scenario::default() };
-        let beats = beats(&acts(&scenario));
+        let group = Group { drift: 0.1, heartbeats: 100, ..Group::default() };
+        let beats = beats(&acts(&group));
         let gap = beats[1].since(beats[0]);
         assert!(gap != Span::from_secs(1) && gap >= Span::from_millis(900) && gap <= Span::from_millis(1_100));
         assert!(beats.windows(2).all(|pair| pair[1].since(pair[0]) == gap));

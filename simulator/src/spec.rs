@@ -61,6 +61,25 @@ impl<'a> Parts<'a> {
         self.pairs.iter().any(|(other, _)| *other == key)
     }
 
+    /// The word called `key`, one of `words`.
+    pub(crate) fn word(&mut self, key: &str, words: &[&str]) -> Result<&'a str, SpecError> {
+        let word = self.take(key)?;
+        if words.contains(&word) {
+            return Ok(word);
+        }
+        let (last, others) = words.split_last().expect("there is a choice");
+        Err(SpecError(format!("{}: {key} {word:?} is unknown; write {} or {last}", self.of, others.join(", "))))
+    }
+
+    /// The whole number called `key`, at most `most`.
+    pub(crate) fn count(&mut self, key: &str, most: u32) -> Result<u32, SpecError> {
+        let text = self.take(key)?;
+        let count: Option<u32> = text.parse().ok();
+        count.filter(|count| *count <= most).ok_or_else(|| {
+            SpecError(format!("{}: {key} {text:?} is out of range; a whole number between 0 and {most}", self.of))
+        })
+    }
+
     /// The duration called `key`.
     pub(crate) fn span(&mut self, key: &str) -> Result<Span, SpecError> {
         span(self.of, key, self.take(key)?)

@@ -137,7 +137,7 @@ const USAGE: &str = "reliable:rto=200ms,rto-max=60s";
 mod tests {
     use super::*;
     use crate::loss::{Loss, Lossy};
-    use crate::random::{Purpose, Stream};
+    use crate::random::{Actor, Purpose, Stream};
 
     fn at(millis: u64) -> Instant {
         Instant::ORIGIN + Span::from_millis(millis)
@@ -170,8 +170,8 @@ mod tests {
     fn nothing_is_lost_and_nothing_overtakes() {
         let (mut connection, timeouts) = (Reliable::default(), timeouts("reliable:rto=200ms,rto-max=60s"));
         let loss = Loss::Independent(0.5);
-        let mut losses = Lossy::new(&loss, Stream::new(7, 0, Purpose::Loss), Span::from_secs(1));
-        let mut delays = Stream::new(7, 0, Purpose::Delay);
+        let mut losses = Lossy::new(&loss, Stream::new(7, Actor::node(0, 0), Purpose::Loss), Span::from_secs(1));
+        let mut delays = Stream::new(7, Actor::node(0, 0), Purpose::Delay);
         let (mut last, mut asked) = (Instant::ORIGIN, Instant::ORIGIN);
         for beat in 0..10_000 {
             let now = at(beat * 1_000);

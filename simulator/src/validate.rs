@@ -22,7 +22,7 @@ use systole_core::detector::Detector;
 use crate::estimate::Estimate;
 use crate::qos::{Qos, Times};
 use crate::run;
-use crate::scenario::{DEFAULT_SEED, DetectorChoice, Scenario};
+use crate::scenario::{DEFAULT_SEED, DetectorChoice, Group};
 use crate::theory::{Choice, DAY, DelayLaw, FixedTimeout, Known, LossLaw, NfdS, Requirement};
 
 /// Compare the simulator with closed forms.
@@ -148,13 +148,15 @@ struct Report {
 
 /// A scenario that theory can say something about.
 struct Case {
-    scenario: Scenario,
+    group: Group,
+    seed: u64,
     requirement: Option<Requirement>,
 }
 
 impl Case {
     fn flags(&self) -> String {
-        let Scenario { nodes, interval, detector, loss, delay, crashes, heartbeats, seed, .. } = &self.scenario;
+        let Group { nodes, interval, detector, loss, delay, crashes, heartbeats, .. } = &self.group;
+        let seed = self.seed;
         format!(
             "--nodes {nodes} --interval {} --detector {detector} --loss {loss} --delay {delay} --crashes {crashes} \
              --heartbeats {heartbeats} --seed {seed}",
@@ -166,7 +168,7 @@ impl Case {
         let point = |quantity, claim, theory, measured| Point::new(self, quantity, claim, theory, measured);
         let (recurrence, duration) = (Measured::from(qos.mistake_recurrence_s), Measured::from(qos.mistake_duration_s));
         let predicted = self.predicted();
-        if self.scenario.crashes > 0 {
+        if self.group.crashes > 0 {
             let found = Measured::from(qos.detection_time_s);
             return predicted
                 .detection
@@ -186,7 +188,7 @@ impl Case {
     }
 
     fn predicted(&self) -> Predicted {
-        let Scenario { interval, detector, loss, delay, .. } = &self.scenario;
+        let Group { interval, detector, loss, delay, .. } = &self.group;
         let law = DelayLaw::of(delay).expect("the cases have delays with a closed form");
         let losses = LossLaw::of(loss).expect("the cases have losses with a closed form");
         match *detector {
@@ -248,7 +250,7 @@ fn half_width(low: Option<f64>, high: Option<f64>) -> Option<f64> {
 }
 
 fn measure(cases: &[Case]) -> Vec<Point> {
-    let sent = |cases: &[Case]| cases.iter().map(|case| case.scenario.heartbeats).sum::<u64>();
+    let sent = |cases: &[Case]| cases.iter().map(|case| case.group.heartbeats).sum::<u64>();
     // Draws nothing where standard error is no terminal.
     let bar = ProgressBar::new(sent(cases));
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3} %, {eta} to go") {
@@ -257,7 +259,8 @@ fn measure(cases: &[Case]) -> Vec<Point> {
     let mut points = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         let before = sent(&cases[..number]);
-        let outcome = run::run(&case.scenario, |progress| bar.set_position(before + progress.sent));
+        let outcome =
+            run::run(&case.group.clone().alone(case.seed), |progress| bar.set_position(before + progress.sent));
         points.extend(case.points(&outcome.qos));
     }
     bar.finish_and_clear();
@@ -271,13 +274,13 @@ fn cases(quick: bool) -> Vec<Case> {
     cases.extend(crash_cases());
     if quick {
         for case in &mut cases {
-            case.scenario.heartbeats /= 10;
-            case.scenario.crashes /= 10;
+            case.group.heartbeats /= 10;
+            case.group.crashes /= 10;
         }
     }
     cases.extend(worked_cases(quick));
     for (number, case) in cases.iter_mut().enumerate() {
-        case.scenario.seed = DEFAULT_SEED + number as u64;
+        case.seed = DEFAULT_SEED + number as u64;
     }
     cases
 }
@@ -337,8 +340,8 @@ enum Knows {
 /// As the configurator has it, for as long as it takes to make some `mistakes`.
 fn configured(requirement: Requirement, loss: &str, delay: &str, knows: Knows, mistakes: u32) -> Case {
     let mut case = case("1s", "nfd-s:delta=1s", loss, delay, 0);
-    let p = LossLaw::of(&case.scenario.loss).expect("a closed form").loss();
-    let law = DelayLaw::of(&case.scenario.delay).expect("a closed form");
+    let p = LossLaw::of(&case.group.loss).expect("a closed form").loss();
+    let law = DelayLaw::of(&case.group.delay).expect("a closed form");
     let known = match knows {
         Knows::Law => Known::Law { loss: p, delay: law },
         Knows::Moments => Known::Moments { loss: p, mean: law.mean(), variance: law.variance() },
@@ -347,17 +350,17 @@ fn configured(requirement: Requirement, loss: &str, delay: &str, knows: Knows, m
     // A heartbeat declares its interval in whole milliseconds. Rounded down, and the rest to the margin.
     let interval = (interval * 1e3) as u64;
     let delta = (requirement.detection * 1e3) as u64 - interval;
-    case.scenario.interval = Span::from_millis(interval);
-    case.scenario.detector = DetectorChoice::NfdS { delta: Span::from_millis(delta) };
+    case.group.interval = Span::from_millis(interval);
+    case.group.detector = DetectorChoice::NfdS { delta: Span::from_millis(delta) };
     let seconds = f64::from(mistakes) * case.predicted().recurrence;
-    case.scenario.heartbeats = (seconds / case.scenario.interval.secs_f64()) as u64;
+    case.group.heartbeats = (seconds / case.group.interval.secs_f64()) as u64;
     case.requirement = Some(requirement);
     case
 }
 
 fn case(interval: &str, detector: &str, loss: &str, delay: &str, crashes: u64) -> Case {
     let known = "the cases are written as the flags of `run` are";
-    let scenario = Scenario {
+    let group = Group {
         nodes: NODES,
         interval: interval.parse().expect(known),
         detector: detector.parse().expect(known),
@@ -365,9 +368,9 @@ fn case(interval: &str, detector: &str, loss: &str, delay: &str, crashes: u64) -
         delay: delay.parse().expect(known),
         crashes,
         heartbeats: HEARTBEATS,
-        ..Scenario::default()
+        ..Group::default()
     };
-    Case { scenario, requirement: None }
+    Case { group, seed: DEFAULT_SEED, requirement: None }
 }
 
 /// Enough that a start out of step doesn't matter, few enough that each has a long life.
@@ -449,15 +452,15 @@ mod tests {
             let cases = cases(quick);
             assert!(cases.len() >= 20);
             for case in cases {
-                assert_eq!(case.scenario.check(), [], "{}", case.flags());
+                assert_eq!(case.group.clone().alone(case.seed).check(), [], "{}", case.flags());
             }
         }
     }
 
     #[test]
     fn no_case_has_too_few_mistakes_to_be_counted() {
-        for case in cases(false).iter().filter(|case| case.scenario.crashes == 0) {
-            let seconds = case.scenario.heartbeats as f64 * case.scenario.interval.secs_f64();
+        for case in cases(false).iter().filter(|case| case.group.crashes == 0) {
+            let seconds = case.group.heartbeats as f64 * case.group.interval.secs_f64();
             let mistakes = seconds / case.predicted().recurrence;
             assert!(mistakes >= 60.0, "{}: {mistakes}", case.flags());
         }
@@ -467,10 +470,10 @@ mod tests {
     #[test]
     fn a_tenth_more_loss_would_be_found_out() {
         let honest = case("100s", "fixed:timeout=150s", "0.1", "const:20ms", 0);
-        let lossier = Scenario { loss: "0.11".parse().expect("a loss"), ..honest.scenario.clone() };
-        let points = honest.points(&run::run(&lossier, |_| {}).qos);
+        let lossier = Group { loss: "0.11".parse().expect("a loss"), ..honest.group.clone() };
+        let points = honest.points(&run::run(&lossier.into(), |_| {}).qos);
         assert!(!points[0].passes(), "{}", points[0].line());
-        let points = honest.points(&run::run(&honest.scenario, |_| {}).qos);
+        let points = honest.points(&run::run(&honest.group.clone().into(), |_| {}).qos);
         assert!(points.iter().all(Point::passes), "{} {}", points[0].line(), points[1].line());
     }
 

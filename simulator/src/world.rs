@@ -11,11 +11,15 @@
 use systole_core::{Instant, Liveness, Tick};
 
 use crate::calendar::Calendar;
+use crate::fate::{Fate, Fates};
+use crate::inbox::{Doing, Inbox};
 use crate::judge::{Arrival, Judge, Verdict};
+use crate::line::Line;
 use crate::network::Network;
 use crate::random::mix;
 use crate::scenario::Scenario;
 use crate::sender::{Act, Sender};
+use crate::slice::Slice;
 use crate::truth::Fact;
 
 /// Whoever wants to see everything that happens, in order.
@@ -29,26 +33,51 @@ pub trait Watch {
     fn verdict(&mut self, verdict: &Verdict) {
         let _ = verdict;
     }
+
+    /// The monitor began anew, and believes nothing of anybody.
+    fn forgotten(&mut self, at: Instant) {
+        let _ = at;
+    }
 }
 
 /// Looks away.
 impl Watch for () {}
 
-/// Everything there is during a run.
+/// Everything there is during a run of some nodes.
 #[derive(Debug)]
 pub(crate) struct World<'a> {
     scenario: &'a Scenario,
+    slice: &'a Slice,
     now: Tick,
     senders: Vec<Sender>,
     acts: Calendar<(Instant, u32)>,
+    /// What goes to a shared line waits here until the tick is complete: there order matters.
+    outgoing: Vec<Arrival>,
+    lines: Vec<Option<Line>>,
     network: Network,
+    fates: Vec<Fates>,
     arrivals: Calendar<Arrival>,
+    inbox: Option<Inbox>,
+    batch: Vec<Arrival>,
     judge: Judge,
     happened: Vec<Happening>,
     verdicts: Vec<Verdict>,
-    trace: Trace,
-    sent: u64,
-    datagrams: u64,
+    traces: Vec<Trace>,
+    counts: Counts,
+}
+
+/// What was counted during a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Heartbeats sent, copies not counted.
+    pub(crate) sent: u64,
+    /// Datagrams sent, and how long they are together, headers of the network not counted.
+    pub(crate) datagrams_sent: u64,
+    pub(crate) bytes_sent: u64,
+    /// Datagrams that came through.
+    pub(crate) arrived: u64,
+    /// Datagrams that arrived and found no room, or no monitor.
+    pub(crate) dropped: u64,
 }
 
 /// So many senders are touched before the first of them acts, so that their cache misses overlap.
@@ -58,43 +87,62 @@ const AHEAD: usize = 64;
 enum Happening {
     Fact(Instant, u32, Fact),
     Verdict(Verdict),
+    Forgotten(Instant),
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn new(scenario: &'a Scenario) -> Self {
+    pub(crate) fn new(scenario: &'a Scenario, slice: &'a Slice) -> Self {
         let mut acts = Calendar::new();
-        let senders = (0..scenario.nodes).map(|node| {
-            let (sender, begins) = Sender::new(scenario, node);
+        let senders = (0..).zip(slice.actors()).map(|(node, actor)| {
+            let group = &scenario.groups[actor.group as usize];
+            let (sender, begins) = Sender::new(group, scenario.seed, actor);
             acts.push(begins, (begins, node));
             sender
         });
         Self {
             senders: senders.collect(),
             scenario,
+            slice,
             now: Tick::from_count(0),
             acts,
-            network: Network::new(scenario),
+            outgoing: Vec::new(),
+            lines: scenario.groups.iter().map(|group| group.uplink.map(Line::new)).collect(),
+            network: Network::new(scenario, slice),
+            fates: vec![Fates::default(); slice.len()],
             arrivals: Calendar::new(),
-            judge: Judge::new(scenario),
+            inbox: Inbox::new(scenario),
+            batch: Vec::new(),
+            judge: Judge::new(scenario, slice),
             happened: Vec::new(),
             verdicts: Vec::new(),
-            trace: Trace(scenario.seed),
-            sent: 0,
-            datagrams: 0,
+            traces: vec![Trace::default(); slice.len()],
+            counts: Counts::default(),
         }
     }
 
     /// Lives through the next tick in which anything happens. False when nothing ever will.
     pub(crate) fn step(&mut self, watch: &mut impl Watch) -> bool {
-        let next = [self.acts.next(), self.arrivals.next(), self.judge.next()];
-        let Some(tick) = next.into_iter().flatten().min() else { return false };
+        let Some(tick) = self.next() else { return false };
         self.now = self.now.max(tick);
         let tick = self.now;
         self.act(tick);
+        self.send_out();
         let mut arrivals = self.arrivals.take(tick);
         arrivals.sort_unstable();
-        self.datagrams += arrivals.len() as u64;
-        self.judge.turn(tick, &arrivals, &mut self.verdicts);
+        self.counts.arrived += arrivals.len() as u64;
+        match self.inbox.as_mut().map_or(Doing::Runs, |inbox| inbox.doing(tick)) {
+            Doing::Runs => self.read(tick, &arrivals),
+            Doing::Stalls => self.wait(&arrivals),
+            Doing::Down { ended } => self.lose(&arrivals, ended),
+            Doing::Starts { snapshot } => {
+                self.lose(&[], true);
+                self.judge.restart(tick, snapshot);
+                if !snapshot {
+                    self.happened.push(Happening::Forgotten(tick.instant()));
+                }
+                self.read(tick, &arrivals);
+            }
+        }
         self.arrivals.give_back(arrivals);
         if !(self.happened.is_empty() && self.verdicts.is_empty()) {
             self.tell(watch);
@@ -107,14 +155,9 @@ impl<'a> World<'a> {
         self.now.instant()
     }
 
-    /// Heartbeats sent, copies not counted.
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent
-    }
-
-    /// Datagrams that arrived.
-    pub(crate) fn datagrams(&self) -> u64 {
-        self.datagrams
+    /// What was counted so far.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Heartbeats that were believed.
@@ -122,9 +165,21 @@ impl<'a> World<'a> {
         self.judge.believed()
     }
 
-    /// The hash of all verdicts so far.
+    /// The hash of all verdicts so far: a sum over nodes, so that it doesn't matter which of them
+    /// were simulated together.
     pub(crate) fn trace_hash(&self) -> u64 {
-        self.trace.0
+        let traced = (0..).zip(&self.traces).filter(|(_, trace)| trace.0 != 0);
+        traced.fold(0, |sum, (node, trace)| sum.wrapping_add(mix(trace.0 ^ mix(self.slice.place(node).into()))))
+    }
+
+    /// The next tick in which anything happens.
+    fn next(&mut self) -> Option<Tick> {
+        let senders_and_network = [self.acts.next(), self.arrivals.next()].into_iter().flatten().min();
+        let due = self.judge.next();
+        let Some(inbox) = &mut self.inbox else { return senders_and_network.into_iter().chain(due).min() };
+        // What is due while the monitor doesn't run is looked at when it does.
+        let due = due.map(|due| due.max(self.now)).and_then(|due| inbox.first_running(due));
+        [senders_and_network, inbox.next(self.now), due].into_iter().flatten().min()
     }
 
     /// Lets everybody act who has something to do in this tick, some more than once.
@@ -148,14 +203,16 @@ impl<'a> World<'a> {
     }
 
     fn act_one(&mut self, at: Instant, node: u32) {
+        let scenario = self.scenario;
+        let group = &scenario.groups[self.slice.actor(node).group as usize];
         let sender = &mut self.senders[node as usize];
-        let (act, next) = sender.act(self.scenario, at);
+        let (act, next) = sender.act(group, scenario.seed, at);
         if let Some(next) = next {
             self.acts.push(next, (next, node));
         }
         let fact = match act {
             Act::Beat { again } => {
-                self.sent += 1;
+                self.counts.sent += 1;
                 let beat = Arrival { at, node, life: sender.life, seq: sender.seq, due: Some(sender.due(sender.seq)) };
                 self.send(beat);
                 if again {
@@ -163,7 +220,10 @@ impl<'a> World<'a> {
                 }
                 return;
             }
-            Act::Begin => Fact::Began,
+            Act::Begin => {
+                self.fates[node as usize].begin(sender.life);
+                Fact::Began
+            }
             Act::Crash => Fact::Crashed,
             Act::Stop => Fact::Stopped,
             Act::Leave => {
@@ -176,8 +236,86 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, sent: Arrival) {
+        self.counts.datagrams_sent += 1;
+        self.counts.bytes_sent += self.judge.size(&sent) as u64;
+        if self.lines[self.slice.actor(sent.node).group as usize].is_some() {
+            self.outgoing.push(sent);
+        } else {
+            self.carry(sent, sent.at);
+        }
+    }
+
+    /// Lets what was sent in this tick through the lines that groups share, first come first served.
+    fn send_out(&mut self) {
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let mut outgoing = core::mem::take(&mut self.outgoing);
+        outgoing.sort_unstable();
+        for sent in outgoing.drain(..) {
+            let group = self.slice.actor(sent.node).group as usize;
+            let line = self.lines[group].as_mut().expect("only what goes to a line waits for it");
+            match line.send(sent.at) {
+                Some(left) => self.carry(sent, left),
+                None => self.fates[sent.node as usize].note(sent.seq, Fate::Crowded),
+            }
+        }
+        self.outgoing = outgoing;
+    }
+
+    fn carry(&mut self, sent: Arrival, at: Instant) {
+        let group = &self.scenario.groups[self.slice.actor(sent.node).group as usize];
         let arrivals = &mut self.arrivals;
-        self.network.carry(self.scenario, sent.node, sent.at, |at| arrivals.push(at, Arrival { at, ..sent }));
+        let fate = self.network.carry(group, sent.node, at, |at| arrivals.push(at, Arrival { at, ..sent }));
+        self.fates[sent.node as usize].note(sent.seq, fate);
+    }
+
+    /// Lets the monitor take in what has arrived, and judge.
+    fn read(&mut self, tick: Tick, arrived: &[Arrival]) {
+        let Some(inbox) = &mut self.inbox else {
+            hear(&mut self.fates, arrived);
+            self.judge.turn(tick, arrived, true, &mut self.verdicts);
+            return self.blame();
+        };
+        let (fates, dropped) = (&mut self.fates, &mut self.counts.dropped);
+        let drained = inbox.read(tick, arrived, &mut self.batch, |lost| {
+            *dropped += 1;
+            note(fates, lost, Fate::Dropped);
+        });
+        hear(&mut self.fates, &self.batch);
+        self.judge.turn(tick, &self.batch, drained, &mut self.verdicts);
+        self.blame();
+    }
+
+    /// Nobody reads: what has arrived waits as far as there is room.
+    fn wait(&mut self, arrived: &[Arrival]) {
+        let Some(inbox) = &mut self.inbox else { return };
+        arrived.iter().for_each(|arrival| note(&mut self.fates, arrival, Fate::Unread));
+        let (fates, dropped) = (&mut self.fates, &mut self.counts.dropped);
+        inbox.put(arrived, |lost| {
+            *dropped += 1;
+            note(fates, lost, Fate::Dropped);
+        });
+    }
+
+    /// There is no monitor: what has arrived is lost, and if it has `ended` just now what waited too.
+    fn lose(&mut self, arrived: &[Arrival], ended: bool) {
+        let waiting = self.inbox.iter_mut().filter(|_| ended).flat_map(Inbox::lose);
+        for lost in waiting.chain(arrived.iter().copied()) {
+            self.counts.dropped += 1;
+            note(&mut self.fates, &lost, Fate::Dropped);
+        }
+    }
+
+    /// Finds out who is to blame for each suspicion.
+    fn blame(&mut self) {
+        for verdict in &mut self.verdicts {
+            if matches!(verdict.to, Liveness::Suspect | Liveness::Failed) {
+                let node = verdict.node as usize;
+                let sender = &self.senders[node];
+                verdict.blame = Some(self.fates[node].blame(sender.seq, sender.pauses(verdict.at)));
+            }
+        }
     }
 
     /// Tells what happened in this tick: by time, then by node, facts before beliefs.
@@ -189,12 +327,23 @@ impl<'a> World<'a> {
             match happening {
                 Happening::Fact(at, node, fact) => watch.fact(at, node, fact),
                 Happening::Verdict(verdict) => {
-                    self.trace.add(&verdict);
+                    self.traces[verdict.node as usize].add(&verdict);
                     watch.verdict(&verdict);
                 }
+                Happening::Forgotten(at) => watch.forgotten(at),
             }
         }
     }
+}
+
+fn hear(fates: &mut [Fates], read: &[Arrival]) {
+    for arrival in read {
+        fates[arrival.node as usize].hear(arrival.life, arrival.seq);
+    }
+}
+
+fn note(fates: &mut [Fates], arrival: &Arrival, fate: Fate) {
+    fates[arrival.node as usize].note_arrived(arrival.life, arrival.seq, fate);
 }
 
 impl Happening {
@@ -202,18 +351,19 @@ impl Happening {
         match self {
             Self::Fact(at, node, _) => (*at, *node),
             Self::Verdict(verdict) => (verdict.at, verdict.node),
+            Self::Forgotten(at) => (*at, 0),
         }
     }
 }
 
-/// A hash over all verdicts in their order.
-#[derive(Clone, Copy, Debug)]
+/// A hash over the verdicts on one node, in their order.
+#[derive(Clone, Copy, Debug, Default)]
 struct Trace(u64);
 
 impl Trace {
     fn add(&mut self, verdict: &Verdict) {
         let step = (number(verdict.from) << 8) | number(verdict.to);
-        for word in [verdict.at.nanos(), u64::from(verdict.node), step] {
+        for word in [verdict.at.nanos(), step] {
             // One to one for a given word, so nothing that went before is forgotten.
             self.0 = mix(self.0.rotate_left(5) ^ mix(word));
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use systole_core::{Span, Wait};
 use systole_sim::advise::{Advice, Care, Demand, Network, Pains, Unachievable, Verdict, advise};
 use systole_sim::run::run;
-use systole_sim::scenario::{DetectorChoice, Scenario};
+use systole_sim::scenario::{DetectorChoice, Group, Scenario};
 
 fn network() -> Network {
     Network {
@@ -42,20 +42,17 @@ fn what_is_promised_is_kept_when_counted() {
     let longest = advice.found.failure_time_s.max.expect("crashes were found");
     assert!(longest <= 3.0 + 0.3, "the slowest of a thousand last heartbeats may exceed the 99.9 %: {longest}");
     assert!(advice.found.failure_time_s.p99.is_some_and(|p99| p99 <= 3.0));
-    let counted = run(
-        &Scenario {
-            seed: 8,
-            nodes: 100,
-            interval: settings.interval,
-            loss: network().loss,
-            delay: network().delay,
-            detector: DetectorChoice::Core(settings.detector),
-            confirm: Wait::Span(settings.confirm),
-            heartbeats: 4_000_000,
-            ..Scenario::default()
-        },
-        |_| {},
-    );
+    let group = Group {
+        nodes: 100,
+        interval: settings.interval,
+        loss: network().loss,
+        delay: network().delay,
+        detector: DetectorChoice::Core(settings.detector),
+        confirm: Wait::Span(settings.confirm),
+        heartbeats: 4_000_000,
+        ..Group::default()
+    };
+    let counted = run(&Scenario::from(group).with_seed(8), |_| {});
     let per_day = counted.qos.false_failures_per_fleet_day;
     let (low, high) = (per_day.ci_low.expect("an interval"), per_day.ci_high.expect("an interval"));
     assert!(low <= 240.0, "240 a day are allowed, {low} to {high} were counted");

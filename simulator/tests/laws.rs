@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use systole_core::{Instant, Liveness, Span, Wait};
 use systole_sim::latency::Delay;
 use systole_sim::loss::Loss;
-use systole_sim::run::run;
-use systole_sim::scenario::{DetectorChoice, Partition, Pauses, Phase, Scenario};
+use systole_sim::run::{run, run_on};
+use systole_sim::scenario::{ClockStep, DetectorChoice, Group, Pauses, Phase, Scenario, Stall, Troubles};
 use systole_sim::truth::Fact;
 
 const TICK: Span = Span::from_millis(1);
@@ -32,15 +32,14 @@ fn delays() -> impl Strategy<Value = Delay> {
 }
 
 /// Anything that can go wrong but crashes and goodbyes.
-fn quiet() -> impl Strategy<Value = Scenario> {
+fn quiet() -> impl Strategy<Value = (Group, u64)> {
     let sizes = (any::<u64>(), 1..8u32, 1..60u64, prop::sample::select(vec![50u64, 1_000, 30_000]));
     let troubles = (losses(), delays(), prop::sample::select(vec![0.0, 0.2, 1.0]), any::<bool>(), any::<bool>());
     (sizes, troubles, detectors()).prop_map(|((seed, nodes, beats, interval), trouble, detector)| {
         let (loss, delay, jitter, pauses, lock_step) = trouble;
         let interval = Span::from_millis(interval);
         let synchronised = matches!(detector, DetectorChoice::NfdS { .. });
-        Scenario {
-            seed,
+        let group = Group {
             nodes,
             interval,
             heartbeats: beats * u64::from(nodes),
@@ -51,25 +50,27 @@ fn quiet() -> impl Strategy<Value = Scenario> {
             pauses: (pauses && !synchronised).then_some(Pauses { every: interval * 20, length: interval * 5 }),
             phase: if lock_step { Phase::LockStep } else { Phase::Spread },
             detector,
-            ..Scenario::default()
-        }
+            ..Group::default()
+        };
+        (group, seed)
     })
 }
 
 /// The same with lives that end.
-fn scenarios() -> impl Strategy<Value = Scenario> {
+fn groups() -> impl Strategy<Value = (Group, u64)> {
     (quiet(), 0.0..1.0f64, prop::sample::select(vec![0.0, 0.3]), any::<bool>()).prop_map(
-        |(scenario, mortality, goodbyes, partition)| Scenario {
-            crashes: (scenario.heartbeats as f64 * mortality * 0.3) as u64,
-            goodbyes,
-            twice: 0.1,
-            duplicates: 0.1,
-            partitions: if partition {
-                vec![Partition { from: scenario.interval * 10, until: scenario.interval * 17, share: 0.5 }]
-            } else {
-                Vec::new()
-            },
-            ..scenario
+        |((group, seed), mortality, goodbyes, partition)| {
+            let (from, until) = (group.interval * 10, group.interval * 17);
+            let cut = format!("0.5@{}..{}", from.compact(), until.compact()).parse().expect("a partition");
+            let group = Group {
+                crashes: (group.heartbeats as f64 * mortality * 0.3) as u64,
+                goodbyes,
+                twice: 0.1,
+                duplicates: 0.1,
+                partitions: if partition { vec![cut] } else { Vec::new() },
+                ..group
+            };
+            (group, seed)
         },
     )
 }
@@ -78,29 +79,29 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn the_same_scenario_is_the_same_run_and_everything_asked_for_is_sent(scenario in scenarios()) {
+    fn the_same_scenario_is_the_same_run_and_everything_asked_for_is_sent((group, seed) in groups()) {
+        let scenario = group.alone(seed);
         let (one, other) = (watched(&scenario), watched(&scenario));
-        prop_assert_eq!(one.0.trace_hash, other.0.trace_hash);
+        prop_assert_eq!(&one.0, &other.0);
         prop_assert_eq!(&one.1, &other.1);
-        prop_assert_eq!(&one.0.qos, &other.0.qos);
-        prop_assert_eq!(one.0.heartbeats, scenario.heartbeats);
+        prop_assert_eq!(one.0.heartbeats, scenario.heartbeats());
         prop_assert!(one.0.heartbeats_believed <= one.0.heartbeats);
         let ends = one.1.facts.iter().filter(|(_, _, fact)| matches!(fact, Fact::Crashed | Fact::Left)).count();
-        prop_assert_eq!(ends as u64, scenario.crashes);
+        prop_assert_eq!(ends as u64, scenario.crashes());
     }
 
     /// Only what is still on its way may be heard of a dead node, so the delay has an end here.
     #[test]
     fn a_crashed_node_that_was_heard_of_is_found_within_its_bound_and_a_tick(
-        scenario in scenarios(),
+        (group, seed) in groups(),
         most in 0..500u64,
     ) {
         let delay = Delay::Uniform { from: Span::ZERO, to: Span::from_millis(most) };
-        let scenario = Scenario { delay, ..scenario };
-        let (outcome, log) = watched(&scenario);
+        let group = Group { delay, ..group };
+        let (outcome, log) = watched(&group.clone().alone(seed));
         prop_assert_eq!(outcome.qos.missed, 0);
-        let until_suspect = scenario.bound() + Span::from_millis(most) + TICK;
-        let until_failed = until_suspect + scenario.confirm.of(scenario.interval) + TICK;
+        let until_suspect = group.bound() + Span::from_millis(most) + TICK;
+        let until_failed = until_suspect + group.confirm.of(group.interval) + TICK;
         let within = |longest: Option<f64>, bound: Span| longest.is_none_or(|secs| secs <= bound.secs_f64() + 1e-9);
         prop_assert!(within(outcome.qos.detection_time_s.max, until_suspect), "{:?}", outcome.qos.detection_time_s);
         prop_assert!(within(outcome.qos.failure_time_s.max, until_failed), "{:?}", outcome.qos.failure_time_s);
@@ -111,59 +112,123 @@ proptest! {
     }
 
     #[test]
-    fn without_loss_and_jitter_there_are_no_mistakes(scenario in quiet(), delay in 0..2_000u64) {
-        let delay = Delay::Const(Span::from_millis(delay).min(scenario.interval));
-        let scenario = Scenario { loss: Loss::None, delay, jitter: 0.0, drift: 0.0, pauses: None, ..scenario };
+    fn without_loss_and_jitter_there_are_no_mistakes((group, seed) in quiet(), delay in 0..2_000u64) {
+        let delay = Delay::Const(Span::from_millis(delay).min(group.interval));
+        let scenario = Group { loss: Loss::None, delay, jitter: 0.0, drift: 0.0, pauses: None, ..group }.alone(seed);
         // With synchronised clocks the delay itself must fit into delta.
         prop_assume!(scenario.check().is_empty());
         let (outcome, log) = watched(&scenario);
         prop_assert_eq!(outcome.qos.mistakes, 0);
-        let stopped: BTreeMap<u32, Instant> =
-            log.facts.iter().filter(|(_, _, fact)| *fact == Fact::Stopped).map(|(at, node, _)| (*node, *at)).collect();
+        let stopped = stops(&log);
         for verdict in &log.verdicts {
             prop_assert!(verdict.to == Liveness::Alive || verdict.at > stopped[&verdict.node], "{verdict:?}");
         }
     }
 
     #[test]
-    fn copies_that_come_with_the_original_change_nothing(scenario in scenarios(), delay in 0..500u64) {
+    fn copies_that_come_with_the_original_change_nothing((group, seed) in groups(), delay in 0..500u64) {
         let delay = Delay::Const(Span::from_millis(delay));
-        let once = Scenario { delay, loss: Loss::None, twice: 0.0, duplicates: 0.0, ..scenario };
-        let copied = Scenario { twice: 0.5, duplicates: 0.7, ..once.clone() };
-        let (once, copied) = (run(&once, |_| {}), run(&copied, |_| {}));
+        let once = Group { delay, loss: Loss::None, twice: 0.0, duplicates: 0.0, ..group };
+        let copied = Group { twice: 0.5, duplicates: 0.7, ..once.clone() };
+        let (once, copied) = (run(&once.alone(seed), |_| {}), run(&copied.alone(seed), |_| {}));
         prop_assert_eq!(once.trace_hash, copied.trace_hash);
         prop_assert_eq!(once.heartbeats_believed, copied.heartbeats_believed);
         prop_assert_eq!(once.qos, copied.qos);
     }
 
     #[test]
-    fn a_node_that_speaks_is_alive(scenario in quiet()) {
-        let scenario = Scenario { delay: Delay::Const(Span::ZERO), loss: Loss::None, ..scenario };
+    fn a_node_that_speaks_is_alive((group, seed) in quiet()) {
+        let scenario = Group { delay: Delay::Const(Span::ZERO), loss: Loss::None, ..group }.alone(seed);
         let (_, log) = watched(&scenario);
-        let stops = log.facts.iter().filter(|(_, _, fact)| *fact == Fact::Stopped);
-        for (at, node, _) in stops {
+        for (node, at) in stops(&log) {
             // It stops with its last heartbeat, which arrives at once.
-            let last = log.verdicts.iter().rfind(|verdict| verdict.node == *node && verdict.at <= *at);
+            let last = log.verdicts.iter().rfind(|verdict| verdict.node == node && verdict.at <= at);
             prop_assert_eq!(last.map(|verdict| verdict.to), Some(Liveness::Alive));
         }
     }
 
     #[test]
-    fn another_node_disturbs_no_other(scenario in scenarios()) {
-        let crashes = scenario.crashes / u64::from(scenario.nodes) * u64::from(scenario.nodes);
-        let few = Scenario { crashes, ..scenario };
-        let more = Scenario {
+    fn another_node_disturbs_no_other((group, seed) in groups()) {
+        let crashes = group.crashes / u64::from(group.nodes) * u64::from(group.nodes);
+        let few = Group { crashes, ..group };
+        let more = Group {
             nodes: few.nodes + 1,
             heartbeats: few.heartbeats + few.heartbeats / u64::from(few.nodes),
             crashes: crashes + crashes / u64::from(few.nodes),
             ..few.clone()
         };
-        let ((_, few), (_, mut more)) = (watched(&few), watched(&more));
+        let ((_, few), (_, mut more)) = (watched(&few.alone(seed)), watched(&more.alone(seed)));
         let newcomer = more.facts.iter().map(|(_, node, _)| *node).max().expect("somebody began");
         more.facts.retain(|(_, node, _)| *node != newcomer);
         more.verdicts.retain(|verdict| verdict.node != newcomer);
         prop_assert_eq!(few, more);
     }
+
+    /// A monitor that stalls is late, not wrong: nothing is lost, so nobody is accused who wouldn't
+    /// have been, and the dead are found later by the stall at most.
+    #[test]
+    fn a_late_monitor_accuses_nobody_for_its_own_lateness(
+        (group, seed) in groups(),
+        stalls in prop::collection::vec((0..60u64, 1..20u64), 1..4),
+    ) {
+        let quiet = Group { partitions: Vec::new(), loss: Loss::None, delay: Delay::Const(Span::ZERO), pauses: None, drift: 0.0, jitter: 0.0, ..group };
+        let scenario = quiet.clone().alone(seed);
+        prop_assume!(scenario.check().is_empty() && !matches!(quiet.detector, DetectorChoice::NfdS { .. }));
+        let part = quiet.interval * quiet.heartbeats.div_ceil(u64::from(quiet.nodes));
+        let at = |share: u64| Span::from_millis(part.millis() * share / 60);
+        let longest = stalls.iter().map(|(_, length)| quiet.interval * *length).fold(Span::ZERO, |sum, length| sum + length);
+        let stalls = stalls.iter().map(|(start, length)| Stall::Once { at: at(*start), length: quiet.interval * *length });
+        let monitor = Troubles { stalls: stalls.collect(), ..Troubles::default() };
+        let (outcome, _) = watched(&Scenario { monitor, ..scenario });
+        prop_assert_eq!(outcome.qos.mistakes, 0, "{:?}", outcome.qos.mistakes_by_cause);
+        let bound = quiet.bound() + TICK + longest;
+        prop_assert!(outcome.qos.detection_time_s.max.is_none_or(|max| max <= bound.secs_f64() + 1e-9));
+    }
+
+    /// Whatever is set, and whenever: kernel times are cut to what can be true.
+    #[test]
+    fn a_clock_that_is_set_accuses_nobody((group, seed) in quiet(), at in 0..60u64, forward in any::<bool>(), secs in 1..100_000u64) {
+        let quiet = Group { loss: Loss::None, delay: Delay::Const(Span::ZERO), pauses: None, drift: 0.0, jitter: 0.0, ..group };
+        prop_assume!(quiet.clone().alone(seed).check().is_empty() && !matches!(quiet.detector, DetectorChoice::NfdS { .. }));
+        let at = quiet.interval * at;
+        let step = ClockStep { at, by: Span::from_secs(secs), forward };
+        // A stall of less than an interval, so that something waits while the clock is set.
+        let stall = Stall::Once { at: Span::from_nanos(at.nanos() - at.nanos().min(quiet.interval.nanos() / 2)), length: quiet.interval };
+        let monitor = Troubles { clock_steps: vec![step], stalls: vec![stall], ..Troubles::default() };
+        let (outcome, _) = watched(&Scenario { monitor, ..quiet.alone(seed) });
+        prop_assert_eq!(outcome.qos.mistakes, 0);
+    }
+}
+
+proptest! {
+    // Each of these has eighteen thousand nodes.
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn the_outcome_does_not_depend_on_the_number_of_threads(
+        (one, seed) in groups(),
+        (other, _) in groups(),
+        threads in 2..5usize,
+    ) {
+        let synchronised = |group: &Group| matches!(group.detector, DetectorChoice::NfdS { .. });
+        prop_assume!(synchronised(&one) == synchronised(&other));
+        // More nodes than are run together, so that there is something to share out.
+        let many = |group: Group, name: &str| {
+            let nodes = group.nodes + 9_000;
+            let heartbeats = u64::from(nodes) * (group.heartbeats / u64::from(group.nodes)).min(3);
+            Group { nodes, heartbeats, crashes: heartbeats / 9, name: name.into(), ..group }
+        };
+        let scenario = Scenario { seed, groups: vec![many(one, "one"), many(other, "other")], ..Scenario::default() };
+        prop_assume!(scenario.check().is_empty());
+        let alone = run(&scenario, |_| {});
+        prop_assert_eq!(&run_on(&scenario, threads, |_| true), &alone);
+        let (whole, _) = watched(&scenario);
+        prop_assert_eq!(whole, alone);
+    }
+}
+
+fn stops(log: &Log) -> BTreeMap<u32, Instant> {
+    log.facts.iter().filter(|(_, _, fact)| *fact == Fact::Stopped).map(|(at, node, _)| (*node, *at)).collect()
 }
 
 fn beliefs(log: &Log) -> BTreeMap<u32, Liveness> {
@@ -172,7 +237,10 @@ fn beliefs(log: &Log) -> BTreeMap<u32, Liveness> {
 
 #[test]
 fn another_seed_is_another_run() {
-    let hash = |seed| run(&Scenario { seed, loss: Loss::Independent(0.3), ..Scenario::default() }, |_| {}).trace_hash;
+    let hash = |seed| {
+        let group = Group { loss: Loss::Independent(0.3), ..Group::default() };
+        run(&group.alone(seed), |_| {}).trace_hash
+    };
     let mut hashes: Vec<u64> = (0..20).map(hash).collect();
     hashes.sort_unstable();
     hashes.dedup();
@@ -182,27 +250,27 @@ fn another_seed_is_another_run() {
 /// A change here is a change of what every seed means: say so in the CHANGELOG.
 #[test]
 fn a_seed_means_the_same_run_on_every_machine() {
-    let scenario = Scenario {
+    let group = Group {
         nodes: 20,
         heartbeats: 20_000,
         crashes: 40,
         loss: "gilbert:p=0.1,burst=3".parse().expect("a loss"),
         delay: "lognormal:median=50ms,sigma=1.5".parse().expect("a delay"),
         jitter: 0.1,
-        ..Scenario::default()
+        ..Group::default()
     };
-    assert_eq!(format!("{:016x}", run(&scenario, |_| {}).trace_hash), "2662fbf875effab3");
+    assert_eq!(format!("{:016x}", run(&group.into(), |_| {}).trace_hash), "1122b28f5e94df9b");
 }
 
 #[test]
 fn a_partition_fails_those_it_cuts_off_and_they_come_back() {
-    let scenario = Scenario {
+    let group = Group {
         nodes: 1_000,
         heartbeats: 200_000,
-        partitions: vec![Partition { from: Span::from_secs(50), until: Span::from_secs(80), share: 0.3 }],
-        ..Scenario::default()
+        partitions: vec!["0.3@50s..80s".parse().expect("a partition")],
+        ..Group::default()
     };
-    let (outcome, log) = watched(&scenario);
+    let (outcome, log) = watched(&group.into());
     let failed = outcome.nodes.iter().filter(|node| node.false_failures == 1).count();
     assert!((240..360).contains(&failed), "{failed}");
     assert_eq!(outcome.qos.false_failures, failed as u64);
@@ -215,16 +283,16 @@ fn a_partition_fails_those_it_cuts_off_and_they_come_back() {
 fn a_fleet_with_crashes_agrees_with_theory_through_the_whole_path() {
     // Fixed timeout of 2.5 intervals, loss 10 %, no delay: two lost in a row are a mistake.
     let p: f64 = 0.1;
-    let scenario = Scenario {
+    let group = Group {
         nodes: 10_000,
         heartbeats: 2_000_000,
         crashes: 5_000,
         loss: Loss::Independent(p),
         detector: "fixed:timeout=2.5s".parse().expect("a detector"),
         confirm: Wait::Intervals(3.0),
-        ..Scenario::default()
+        ..Group::default()
     };
-    let qos = run(&scenario, |_| {}).qos;
+    let qos = run(&group.into(), |_| {}).qos;
     let recurrence = 1.0 / ((1.0 - p) * p * p);
     let duration = 0.5 + p / (1.0 - p);
     for (name, estimate, theory) in [
@@ -242,8 +310,8 @@ fn a_fleet_with_crashes_agrees_with_theory_through_the_whole_path() {
 
 #[test]
 fn a_run_that_is_stopped_says_what_it_has() {
-    let scenario = Scenario { heartbeats: 1_000_000, ..Scenario::default() };
-    let outcome = systole_sim::run::run_while(&scenario, |progress| progress.sent < 200_000);
+    let group = Group { heartbeats: 1_000_000, ..Group::default() };
+    let outcome = systole_sim::run::run_while(&group.into(), |progress| progress.sent < 200_000);
     assert!(outcome.stopped && (200_000..300_000).contains(&outcome.heartbeats), "{}", outcome.heartbeats);
     assert!(outcome.nodes[0].up >= Span::from_secs(199_000));
 }

@@ -1,8 +1,9 @@
 //! What several stories need: a sink that remembers, and a way to let time pass.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use systole_core::config::Config;
 use systole_core::event::{Cause, Sink, Transition};
-use systole_core::{Backlog, Instant, Liveness, Monitor, NodeId, Span};
+use systole_core::{Backlog, Instant, Liveness, Monitor, NodeId, NodeIx, Span};
 
 /// A transition as a test compares it.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +59,16 @@ pub(crate) fn turn_until(monitor: &mut Monitor, end: Instant, log: &mut Log) {
         monitor.turn(now, &[], Backlog::Drained, log);
     }
     monitor.turn(end, &[], Backlog::Drained, log);
+}
+
+/// A new monitor that has taken over everything that `former` believes.
+pub(crate) fn restarted(former: &Monitor, config: Config, now: Instant) -> Monitor {
+    let mut monitor = Monitor::new(config, now);
+    for belief in (0..former.places()).filter_map(|place| former.belief(NodeIx::new(place))) {
+        let ix = monitor.take_over(&belief, now).expect("the configuration is the same");
+        assert_eq!(monitor.find(&belief.id), Some(ix));
+    }
+    monitor
 }
 
 pub(crate) fn ms(millis: u64) -> Span {

@@ -17,7 +17,7 @@ use crate::loss::Loss;
 use crate::qos::Qos;
 use crate::rare::{Effort, Rarity};
 use crate::run::run;
-use crate::scenario::{DetectorChoice, Scenario};
+use crate::scenario::{DetectorChoice, Group, Scenario};
 use crate::theory::{self, DelayLaw, Known, Requirement};
 
 /// What to do, and why.
@@ -290,8 +290,7 @@ fn crashes(demand: &Demand, network: &Network, settings: &Settings, care: Care) 
         Pains::Quick => 1_000,
         Pains::Usual | Pains::Thorough => 10_000,
     };
-    Scenario {
-        seed: care.seed,
+    let group = Group {
         nodes: demand.nodes.min(200) as u32,
         interval: settings.interval,
         loss: network.loss_at(settings.interval),
@@ -300,8 +299,9 @@ fn crashes(demand: &Demand, network: &Network, settings: &Settings, care: Care) 
         confirm: systole_core::Wait::Span(settings.confirm),
         crashes,
         heartbeats: crashes * 20,
-        ..Scenario::default()
-    }
+        ..Group::default()
+    };
+    Scenario::from(group).with_seed(care.seed)
 }
 
 /// From the order of magnitude to a few per cent, if it takes that.

@@ -18,6 +18,7 @@ use crate::latency::Delay;
 use crate::qos::Times;
 use crate::rare::Rarity;
 use crate::report::{VERSION, number};
+use crate::scenario::{Group, Scenario};
 
 /// What is asked, before anything can fail: one line.
 pub(super) fn head(demand: &Demand, network: &Network, care: Care) -> String {
@@ -378,17 +379,15 @@ fn again(demand: &Demand, network: &Network, care: Care) -> String {
     )
 }
 
-fn flags(scenario: &crate::scenario::Scenario) -> String {
+/// The run that measured the detection times.
+fn flags(scenario: &Scenario) -> String {
+    let Group { nodes, interval, detector, confirm, loss, delay, heartbeats, crashes, .. } = &scenario.groups[0];
     format!(
-        "systole-sim run --nodes {} --interval {} --detector {} --confirm {} --loss {} --delay {} --heartbeats {} --crashes {} --seed {}",
-        scenario.nodes,
-        scenario.interval.compact(),
-        scenario.detector,
-        scenario.confirm,
-        quoted(&scenario.loss),
-        quoted(&scenario.delay),
-        scenario.heartbeats,
-        scenario.crashes,
+        "systole-sim run --nodes {nodes} --interval {} --detector {detector} --confirm {confirm} --loss {} --delay {} \
+         --heartbeats {heartbeats} --crashes {crashes} --seed {}",
+        interval.compact(),
+        quoted(loss),
+        quoted(delay),
         scenario.seed
     )
 }

@@ -173,7 +173,7 @@ const STEPS: u32 = 500;
 mod tests {
     use super::*;
     use crate::loss::{Loss, Lossy};
-    use crate::random::{Purpose, Stream};
+    use crate::random::{Actor, Purpose, Stream};
     use systole_core::{Instant, Span};
 
     fn best(runs: &Runs) -> String {
@@ -191,7 +191,7 @@ mod tests {
     fn a_model_is_found_again_in_what_it_lost() {
         for text in ["0.05", "gilbert:p=0.05,burst=4"] {
             let model: Loss = text.parse().expect("a loss");
-            let mut path = Lossy::new(&model, Stream::new(7, 0, Purpose::Loss), Span::from_secs(1));
+            let mut path = Lossy::new(&model, Stream::new(7, Actor::node(0, 0), Purpose::Loss), Span::from_secs(1));
             let runs = Runs::of((0..200_000).map(|_| path.loses(&model, Instant::ORIGIN)));
             let found = best(&runs);
             assert_eq!(

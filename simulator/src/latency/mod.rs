@@ -456,7 +456,7 @@ impl fmt::Display for Delay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Purpose;
+    use crate::random::{Actor, Purpose};
 
     const N: usize = 200_000;
 
@@ -465,7 +465,7 @@ mod tests {
     }
 
     fn draws(text: &str) -> Vec<f64> {
-        let mut stream = Stream::new(7, 0, Purpose::Delay);
+        let mut stream = Stream::new(7, Actor::node(0, 0), Purpose::Delay);
         let delay = read(text);
         (0..N).map(|_| delay.draw(&mut stream).secs_f64()).collect()
     }
@@ -522,7 +522,7 @@ mod tests {
     /// What a path draws, one every second.
     fn path(text: &str, seed: u64, beats: usize) -> Vec<f64> {
         let (delay, second) = (read(text), Span::from_secs(1));
-        let mut delays = Delays::new(&delay, Stream::new(seed, 0, Purpose::Delay), second);
+        let mut delays = Delays::new(&delay, Stream::new(seed, Actor::node(0, 0), Purpose::Delay), second);
         (0..beats as u64).map(|beat| delays.draw(&delay, Instant::ORIGIN + second * beat).secs_f64()).collect()
     }
 

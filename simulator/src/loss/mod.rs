@@ -349,14 +349,14 @@ impl fmt::Display for Loss {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Purpose;
+    use crate::random::{Actor, Purpose};
 
     const N: usize = 1_000_000;
     const SECOND: Span = Span::from_secs(1);
 
     #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn losses(model: Loss) -> Vec<bool> {
-        let mut path = Lossy::new(&model, Stream::new(7, 0, Purpose::Loss), SECOND);
+        let mut path = Lossy::new(&model, Stream::new(7, Actor::node(0, 0), Purpose::Loss), SECOND);
         (0..N as u64).map(|beat| path.loses(&model, Instant::ORIGIN + SECOND * beat)).collect()
     }
 
@@ -461,7 +461,7 @@ mod tests {
             let model = read(text);
             let mut counts: Vec<usize> = (0..200)
                 .map(|seed| {
-                    let mut path = Lossy::new(&model, Stream::new(seed, 0, Purpose::Loss), SECOND);
+                    let mut path = Lossy::new(&model, Stream::new(seed, Actor::node(0, 0), Purpose::Loss), SECOND);
                     let losses: Vec<bool> = (0..13_007).map(|_| path.loses(&model, Instant::ORIGIN)).collect();
                     runs(&losses).into_iter().filter(|length| *length >= 6).count()
                 })
@@ -496,8 +496,8 @@ mod tests {
         let model = read(text);
         let mut shares: Vec<f64> = (0..200)
             .map(|node| {
-                let mut path = Lossy::new(&model, Stream::new(7, node, Purpose::Loss), interval);
-                let mut place = Stream::new(7, node, Purpose::Jitter);
+                let mut path = Lossy::new(&model, Stream::new(7, Actor::node(0, node), Purpose::Loss), interval);
+                let mut place = Stream::new(7, Actor::node(0, node), Purpose::Jitter);
                 let mut nanos = |share: f64| Span::from_nanos((share * interval.nanos() as f64 * place.unit()) as u64);
                 let phase = nanos(1.0);
                 let lost = (0..2_000)
@@ -534,7 +534,7 @@ mod tests {
         let instants = |text: &str| {
             let model = read(text);
             let first = |node| {
-                let mut path = Lossy::new(&model, Stream::new(7, node, Purpose::Loss), SECOND);
+                let mut path = Lossy::new(&model, Stream::new(7, Actor::node(0, node), Purpose::Loss), SECOND);
                 (0..150).find(|tenth| path.loses(&model, Instant::ORIGIN + Span::from_millis(100) * *tenth))
             };
             (0..20).map(first).collect::<Vec<_>>()
@@ -559,7 +559,7 @@ mod tests {
             ["0.3", "fading:p=0.3,sigma=1,memory=9", "fritchman:p=0.3,runs=1x1|1x9", "0.1+gilbert:p=0.2,burst=3"]
         {
             let model = read(text);
-            let mut path = Lossy::new(&model, Stream::new(7, 0, Purpose::Loss), SECOND);
+            let mut path = Lossy::new(&model, Stream::new(7, Actor::node(0, 0), Purpose::Loss), SECOND);
             for _ in 0..100 {
                 path.loses(&model, Instant::ORIGIN);
             }

@@ -18,7 +18,7 @@
 mod path;
 mod splitting;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::Serialize;
 use systole_core::detector::Detector;
@@ -148,9 +148,9 @@ pub fn estimate(question: &Question, effort: Effort, seed: u64, progress: &(dyn 
     assert!(effort.replicates >= 4, "fewer than 4 replicates say nothing about an error");
     let plan = Plan::pilot(question, effort, seed);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(effort.replicates as usize);
-    let done = AtomicU64::new(0);
-    let next = AtomicU64::new(0);
-    let of = u64::from(effort.replicates);
+    let done = AtomicU32::new(0);
+    let next = AtomicU32::new(0);
+    let of = effort.replicates;
     // Each replicate has streams of its own, so it doesn't matter who runs it, nor when.
     let run = || {
         let mut mine = Vec::new();
@@ -160,10 +160,10 @@ pub fn estimate(question: &Question, effort: Effort, seed: u64, progress: &(dyn 
                 return mine;
             }
             mine.push((number, plan.replicate(question, seed, number)));
-            progress((done.fetch_add(1, Ordering::Relaxed) + 1) as f64 / of as f64);
+            progress(f64::from(done.fetch_add(1, Ordering::Relaxed) + 1) / f64::from(of));
         }
     };
-    let mut replicates: Vec<(u64, Replicate)> = std::thread::scope(|scope| {
+    let mut replicates: Vec<(u32, Replicate)> = std::thread::scope(|scope| {
         let workers: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
         let mine = run();
         let theirs = workers.into_iter().flat_map(|worker| worker.join().expect("a replicate doesn't panic"));
@@ -247,7 +247,7 @@ const WIDE: f64 = 0.25;
 mod tests {
     use super::*;
     use crate::run::run;
-    use crate::scenario::{DetectorChoice, Scenario};
+    use crate::scenario::{DetectorChoice, Group, Scenario};
     use crate::theory::{FixedTimeout, LossLaw};
 
     fn question(detector: &str, confirm: &str, loss: &str, delay: &str) -> Question {
@@ -331,20 +331,17 @@ mod tests {
             let question =
                 Question { interval: Span::from_secs(1), jitter, event, ..question(detector, confirm, loss, delay) };
             let found = quickly(&question, seed);
-            let counted = run(
-                &Scenario {
-                    seed,
-                    nodes: 100,
-                    jitter,
-                    loss: question.loss.clone(),
-                    delay: question.delay.clone(),
-                    detector: DetectorChoice::Core(question.detector),
-                    confirm: question.confirm,
-                    heartbeats: 3_000_000,
-                    ..Scenario::default()
-                },
-                |_| {},
-            );
+            let group = Group {
+                nodes: 100,
+                jitter,
+                loss: question.loss.clone(),
+                delay: question.delay.clone(),
+                detector: DetectorChoice::Core(question.detector),
+                confirm: question.confirm,
+                heartbeats: 3_000_000,
+                ..Group::default()
+            };
+            let counted = run(&Scenario::from(group).with_seed(seed), |_| {});
             let (count, estimate) = match event {
                 Event::Suspicion => (counted.qos.mistakes, counted.qos.mistake_rate_per_s),
                 Event::Failure => {

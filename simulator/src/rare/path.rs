@@ -15,7 +15,7 @@ use systole_core::{Instant, Span};
 use super::{Event, Question};
 use crate::latency::Delays;
 use crate::loss::Lossy;
-use crate::random::{Purpose, Stream};
+use crate::random::{Actor, Purpose, Stream};
 
 /// One node and everything that decides about its future, but for chance.
 #[derive(Debug)]
@@ -56,9 +56,9 @@ pub(super) enum Came {
 }
 
 impl Path {
-    /// Node `actor` under `seed`, before its first heartbeat.
-    pub(super) fn new(question: &Question, seed: u64, actor: u64) -> Self {
-        let stream = |purpose| Stream::new(seed, actor, purpose);
+    /// Node number `node` under `seed`, before its first heartbeat.
+    pub(super) fn new(question: &Question, seed: u64, node: u32) -> Self {
+        let stream = |purpose| Stream::new(seed, Actor::node(0, node), purpose);
         let begun = Instant::ORIGIN + part(question.interval, stream(Purpose::Phase).unit());
         let mut path = Self {
             begun,
@@ -80,7 +80,7 @@ impl Path {
 
     /// Gives it another future.
     pub(super) fn reseed(&mut self, key: u64) {
-        let stream = |purpose| Stream::new(key, 0, purpose);
+        let stream = |purpose| Stream::new(key, Actor::node(0, 0), purpose);
         self.losses.reseed(stream(Purpose::Loss));
         self.delays.reseed(stream(Purpose::Delay));
         self.jitter = stream(Purpose::Jitter);
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use crate::judge::Verdict;
     use crate::run::run_watched;
-    use crate::scenario::{DetectorChoice, Scenario};
+    use crate::scenario::{DetectorChoice, Group, Scenario};
     use crate::world::Watch;
     use systole_core::Liveness;
 
@@ -262,16 +262,16 @@ mod tests {
                 event: Event::Failure,
             };
             let heartbeats = 20_000;
-            let scenario = Scenario {
-                seed,
+            let group = Group {
                 jitter,
                 loss: question.loss.clone(),
                 delay: question.delay.clone(),
                 detector: DetectorChoice::Core(question.detector),
                 confirm: question.confirm,
                 heartbeats,
-                ..Scenario::default()
+                ..Group::default()
             };
+            let scenario = Scenario::from(group).with_seed(seed);
             let mut watched = Beliefs::default();
             run_watched(&scenario, |_| true, &mut watched);
             let alone = beliefs(&question, seed, heartbeats - 100);

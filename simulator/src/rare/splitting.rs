@@ -13,7 +13,7 @@ use systole_core::{Instant, Span};
 
 use super::path::{Came, Path};
 use super::{Effort, Question};
-use crate::random::{Purpose, Stream};
+use crate::random::{Actor, Purpose, Stream};
 
 /// The levels, and how many trials each of them gets.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ impl Plan {
     }
 
     /// Goes through all levels with the streams of this replicate.
-    pub(super) fn replicate(&self, question: &Question, seed: u64, number: u64) -> Replicate {
+    pub(super) fn replicate(&self, question: &Question, seed: u64, number: u32) -> Replicate {
         let mut walk = Walk::new(question, seed, number);
         let mut passed = Vec::new();
         for (place, level) in self.levels.iter().enumerate() {
@@ -126,7 +126,7 @@ fn first_level(question: &Question) -> u64 {
 /// One replicate under way: the states that got to the level so far.
 struct Walk<'a> {
     question: &'a Question,
-    number: u64,
+    number: u32,
     seed: u64,
     states: Vec<Path>,
     /// States of levels left behind, whose memory is used again.
@@ -136,8 +136,8 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(question: &'a Question, seed: u64, number: u64) -> Self {
-        let choices = Stream::new(seed, number, Purpose::Split);
+    fn new(question: &'a Question, seed: u64, number: u32) -> Self {
+        let choices = Stream::new(seed, Actor::node(0, number), Purpose::Split);
         Self { question, number, seed, states: Vec::new(), spare: Vec::new(), choices, heartbeats: 0 }
     }
 
@@ -239,7 +239,7 @@ fn level(path: &Path, question: &Question, before: u64) -> Instant {
 }
 
 /// The replicate that plans the others.
-const PILOT: u64 = u64::MAX;
+const PILOT: u32 = u32::MAX;
 
 /// Levels are joined as long as this share gets through both.
 const JOIN: f64 = 0.1;

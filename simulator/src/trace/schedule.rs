@@ -208,7 +208,8 @@ mod tests {
     /// Of all lines through two of the points that lie below them all, none is nearer.
     #[test]
     fn no_line_through_two_points_fits_better() {
-        let mut random = crate::random::Stream::new(11, 0, crate::random::Purpose::Delay);
+        let mut random =
+            crate::random::Stream::new(11, crate::random::Actor::node(0, 0), crate::random::Purpose::Delay);
         for _ in 0..200 {
             let points: Vec<(usize, Point)> = (0..12)
                 .map(|place| (place, Point { seq: 3 * place as i128, at: (random.bits() % 1_000) as i128 }))

@@ -1,0 +1,344 @@
+//! The monitor's socket, and the times in which nobody reads it.
+//!
+//! ```text
+//!   runs ────┤ stalled ├──── runs ────┤ down ├──── runs (a new monitor)
+//!   reads     waits: the  drains,      lost
+//!             buffer may  then judges
+//!             overflow
+//! ```
+//! Only runs with [`Troubles`] have one; without, what arrives in a tick is read in that tick. A
+//! socket that isn't drained at the end of a tick is [`More`](systole_core::Backlog::More) to the
+//! monitor, as in the engine. When the realtime clock is set while something waits, its kernel time
+//! is wrong by the step, and is cut to what can be true: not before the socket was last seen empty,
+//! and not after now (docs/ARCHITECTURE.md, decision 7).
+
+use std::collections::VecDeque;
+
+use core::ops::Range;
+
+use systole_core::{Instant, Span, Tick};
+
+use crate::judge::Arrival;
+use crate::random::{Actor, Purpose, Stream};
+use crate::scenario::{Pauses, Scenario, Stall, Troubles};
+
+/// The receive buffer, and when it is read.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    troubles: Troubles,
+    waiting: VecDeque<Arrival>,
+    /// Stalls that are known from the start.
+    stalls: Vec<Range<Tick>>,
+    random: Vec<Stalls>,
+    /// From when until when there is no monitor, and whether the next one takes over what this
+    /// one believed. Those that lie ahead, in order.
+    restarts: VecDeque<(Range<Tick>, bool)>,
+    down: bool,
+    /// When the socket was last seen empty.
+    seen: Instant,
+    /// What it may still read in this tick, in thousandths of a datagram.
+    credit: u64,
+    credit_at: Tick,
+}
+
+/// Stalls that come at random, as far as anybody has looked.
+#[derive(Debug)]
+struct Stalls {
+    pauses: Pauses,
+    stream: Stream,
+    known: VecDeque<Range<Tick>>,
+    /// Where the last known one ends.
+    end: Instant,
+}
+
+/// What the monitor does in a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// Reads and judges.
+    Runs,
+    /// Nothing.
+    Stalls,
+    /// It has just ended, or isn't there.
+    Down {
+        /// Whether it ended in this tick.
+        ended: bool,
+    },
+    /// It begins anew, and then runs.
+    Starts {
+        /// Whether it takes over what was believed before.
+        snapshot: bool,
+    },
+}
+
+impl Inbox {
+    /// Nothing for a monitor without troubles.
+    pub(crate) fn new(scenario: &Scenario) -> Option<Self> {
+        let troubles = scenario.monitor.clone();
+        if troubles.is_none() {
+            return None;
+        }
+        let ticks = |at: Span, length: Span| {
+            let from = Instant::ORIGIN + at;
+            from.tick_up()..(from + length).tick_up()
+        };
+        let (mut stalls, mut random) = (Vec::new(), Vec::new());
+        for (stall, number) in troubles.stalls.iter().zip(0..) {
+            match *stall {
+                Stall::Once { at, length } => stalls.push(ticks(at, length)),
+                Stall::Random(pauses) => {
+                    let actor = Actor { node: number, ..Actor::MONITOR };
+                    let stream = Stream::new(scenario.seed, actor, Purpose::Stall);
+                    random.push(Stalls { pauses, stream, known: VecDeque::new(), end: Instant::ORIGIN });
+                }
+            }
+        }
+        let restarts = troubles.restarts.iter().map(|restart| (ticks(restart.at, restart.down), restart.snapshot));
+        Some(Self {
+            restarts: restarts.collect(),
+            troubles,
+            waiting: VecDeque::new(),
+            stalls,
+            random,
+            down: false,
+            seen: Instant::ORIGIN,
+            credit: 0,
+            credit_at: Tick::from_count(0),
+        })
+    }
+
+    /// What the monitor does in this tick; ticks are asked for in order, some of them left out.
+    pub(crate) fn doing(&mut self, tick: Tick) -> Doing {
+        if let Some((times, snapshot)) = self.restarts.front().cloned().filter(|(times, _)| times.start <= tick) {
+            if tick >= times.end {
+                self.restarts.pop_front();
+                self.down = false;
+                return Doing::Starts { snapshot };
+            }
+            let ended = !core::mem::replace(&mut self.down, true);
+            return Doing::Down { ended };
+        }
+        if self.awake(tick) == tick { Doing::Runs } else { Doing::Stalls }
+    }
+
+    /// The tick after `now` in which something is to be done here, though nothing arrives.
+    pub(crate) fn next(&mut self, now: Tick) -> Option<Tick> {
+        let restart = self.restarts.front().map(|(times, _)| if self.down { times.end } else { times.start });
+        let restart = restart.map(|tick| tick.max(after(now)));
+        let read = (!self.waiting.is_empty()).then(|| self.awake(after(now)));
+        restart.into_iter().chain(read).min()
+    }
+
+    /// The first tick from `tick` on in which the monitor that runs now does so. Nothing if it ends
+    /// before, or isn't there.
+    pub(crate) fn first_running(&mut self, tick: Tick) -> Option<Tick> {
+        let awake = self.awake(tick);
+        let ends = self.restarts.front().map(|(times, _)| times.start);
+        (!self.down && ends.is_none_or(|ends| awake < ends)).then_some(awake)
+    }
+
+    /// The first tick from `tick` on in which the monitor isn't stalled.
+    fn awake(&mut self, mut tick: Tick) -> Tick {
+        loop {
+            let within = |times: &&Range<Tick>| times.contains(&tick);
+            let end = self.stalls.iter().find(within).map(|times| times.end);
+            let end = end.or_else(|| self.random.iter_mut().find_map(|stalls| stalls.end_of(tick)));
+            match end {
+                Some(end) => tick = end,
+                None => return tick,
+            }
+        }
+    }
+
+    /// Puts what arrived into the buffer; calls `lost` for each that finds it full.
+    pub(crate) fn put(&mut self, arrivals: &[Arrival], mut lost: impl FnMut(&Arrival)) {
+        let room = self.troubles.buffer.map_or(usize::MAX, |buffer| buffer as usize);
+        for arrival in arrivals {
+            if self.waiting.len() < room {
+                self.waiting.push_back(*arrival);
+            } else {
+                lost(arrival);
+            }
+        }
+    }
+
+    /// Empties the buffer without reading it: the monitor has ended.
+    pub(crate) fn lose(&mut self) -> impl Iterator<Item = Arrival> {
+        self.waiting.drain(..)
+    }
+
+    /// Reads what waits and what has `arrived` just now, as far as the monitor's capacity goes;
+    /// says whether that was everything. A buffer that is read as fast as it fills never overflows.
+    pub(crate) fn read(
+        &mut self,
+        tick: Tick,
+        arrived: &[Arrival],
+        batch: &mut Vec<Arrival>,
+        lost: impl FnMut(&Arrival),
+    ) -> bool {
+        batch.clear();
+        match self.troubles.capacity {
+            None => {
+                batch.extend(self.waiting.drain(..));
+                batch.extend_from_slice(arrived);
+            }
+            Some(capacity) => {
+                self.put(arrived, lost);
+                // What wasn't needed isn't saved up, but for the rest of a datagram.
+                let missed = tick.count() - self.credit_at.count();
+                let spare = if missed > 1 { 0 } else { self.credit };
+                self.credit = spare + u64::from(capacity);
+                self.credit_at = tick;
+                let most = (self.credit / 1_000) as usize;
+                let read = most.min(self.waiting.len());
+                batch.extend(self.waiting.drain(..read));
+                self.credit =
+                    if self.waiting.is_empty() { self.credit % 1_000 } else { self.credit - read as u64 * 1_000 };
+            }
+        }
+        let now = tick.instant();
+        for arrival in batch.iter_mut() {
+            arrival.at = self.stamp(arrival.at, now);
+        }
+        let drained = self.waiting.is_empty();
+        if drained {
+            self.seen = now;
+        }
+        drained
+    }
+
+    /// When a datagram that is read `now` seems to have arrived.
+    fn stamp(&self, at: Instant, now: Instant) -> Instant {
+        let mut stamp = at;
+        for step in &self.troubles.clock_steps {
+            let when = Instant::ORIGIN + step.at;
+            if at < when && when <= now {
+                // Its age is the clock now less the clock then: too much by a step forward.
+                let shifted = if step.forward {
+                    stamp.since(Instant::ORIGIN + step.by)
+                } else {
+                    stamp.since(Instant::ORIGIN) + step.by
+                };
+                stamp = (Instant::ORIGIN + shifted).max(self.seen).min(now);
+            }
+        }
+        stamp
+    }
+}
+
+impl Stalls {
+    /// The end of the stall that `tick` falls into, if it does.
+    fn end_of(&mut self, tick: Tick) -> Option<Tick> {
+        while self.end.tick_up() <= tick {
+            let part = |span: Span, times: f64| Span::from_nanos((span.nanos() as f64 * times) as u64);
+            let from = self.end + part(self.pauses.every, self.stream.exponential());
+            // At least a tick, so that the search comes to an end.
+            let length = part(self.pauses.length, self.stream.exponential()).max(Span::from_millis(1));
+            self.end = from + length;
+            self.known.push_back(from.tick_up()..self.end.tick_up());
+            if self.known.len() > KNOWN {
+                self.known.pop_front();
+            }
+        }
+        self.known.iter().find(|times| times.contains(&tick)).map(|times| times.end)
+    }
+}
+
+fn after(tick: Tick) -> Tick {
+    Tick::from_count(tick.count() + 1)
+}
+
+/// Nobody asks for a tick that lies so many stalls back.
+const KNOWN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inbox(troubles: Troubles) -> Inbox {
+        Inbox::new(&Scenario { monitor: troubles, ..Scenario::default() }).expect("it has troubles")
+    }
+
+    fn tick(count: u64) -> Tick {
+        Tick::from_count(count)
+    }
+
+    fn arrival(millis: u64) -> Arrival {
+        Arrival { at: tick(millis).instant(), node: 0, life: 1, seq: millis, due: None }
+    }
+
+    fn read(inbox: &mut Inbox, at: u64, arrived: &[Arrival]) -> (Vec<u64>, bool) {
+        let mut batch = Vec::new();
+        let drained = inbox.read(tick(at), arrived, &mut batch, |_| {});
+        (batch.iter().map(|arrival| arrival.at.nanos() / 1_000_000).collect(), drained)
+    }
+
+    #[test]
+    fn a_monitor_without_troubles_has_no_inbox() {
+        assert!(Inbox::new(&Scenario::default()).is_none());
+    }
+
+    #[test]
+    fn a_stall_is_a_time_in_which_nothing_is_done() {
+        let stalls = vec!["3s@60s".parse().expect("a stall"), "1s@63s".parse().expect("a stall")];
+        let mut inbox = inbox(Troubles { stalls, ..Troubles::default() });
+        assert_eq!(inbox.doing(tick(59_999)), Doing::Runs);
+        assert_eq!(inbox.doing(tick(60_000)), Doing::Stalls);
+        inbox.put(&[arrival(60_000)], |_| panic!("there is room"));
+        assert_eq!(inbox.next(tick(60_000)), Some(tick(64_000)));
+        assert_eq!(inbox.doing(tick(63_999)), Doing::Stalls);
+        assert_eq!(inbox.doing(tick(64_000)), Doing::Runs);
+        assert_eq!(read(&mut inbox, 64_000, &[]), (vec![60_000], true));
+        assert_eq!(inbox.next(tick(64_000)), None);
+    }
+
+    #[test]
+    fn a_buffer_that_is_not_read_overflows_and_one_that_is_does_not() {
+        let mut inbox = inbox(Troubles { buffer: Some(2), ..Troubles::default() });
+        let three = [arrival(1), arrival(2), arrival(3)];
+        let mut lost = Vec::new();
+        inbox.put(&three, |arrival| lost.push(arrival.seq));
+        assert_eq!(lost, [3]);
+        assert_eq!(read(&mut inbox, 9, &three), (vec![1, 2, 1, 2, 3], true));
+    }
+
+    #[test]
+    fn a_monitor_reads_as_much_as_it_can_and_not_more() {
+        let mut inbox = inbox(Troubles { capacity: Some(1_500), ..Troubles::default() });
+        let four = [1, 2, 3, 4].map(arrival);
+        assert_eq!(read(&mut inbox, 5, &four), (vec![1], false));
+        assert_eq!(inbox.next(tick(5)), Some(tick(6)));
+        assert_eq!(read(&mut inbox, 6, &[]), (vec![2, 3], false));
+        assert_eq!(read(&mut inbox, 7, &[]), (vec![4], true));
+    }
+
+    #[test]
+    fn a_restart_has_an_end_a_time_between_and_a_beginning() {
+        let restarts = vec!["60s,down=2s,snapshot=yes".parse().expect("a restart")];
+        let mut inbox = inbox(Troubles { restarts, ..Troubles::default() });
+        assert_eq!(inbox.next(tick(0)), Some(tick(60_000)));
+        assert_eq!(inbox.doing(tick(60_000)), Doing::Down { ended: true });
+        assert_eq!(inbox.doing(tick(60_001)), Doing::Down { ended: false });
+        assert_eq!(inbox.next(tick(60_001)), Some(tick(62_000)));
+        assert_eq!(inbox.doing(tick(62_000)), Doing::Starts { snapshot: true });
+        assert_eq!((inbox.doing(tick(62_001)), inbox.next(tick(62_001))), (Doing::Runs, None));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_can_not_date_a_datagram_before_the_socket_was_empty_nor_after_now() {
+        for (step, expected) in [("+1h@61s", 50_000), ("-1h@61s", 64_000), ("-1s@61s", 61_500), ("+1h@70s", 60_500)] {
+            let clock_steps = vec![step.parse().expect("a step")];
+            let mut inbox = inbox(Troubles { clock_steps, ..Troubles::default() });
+            assert_eq!(read(&mut inbox, 50_000, &[]), (vec![], true));
+            inbox.put(&[arrival(60_500)], |_| {});
+            assert_eq!(read(&mut inbox, 64_000, &[]), (vec![expected], true), "{step}");
+        }
+    }
+
+    #[test]
+    fn random_stalls_come_as_often_and_last_as_long_as_was_asked_for() {
+        let stalls = vec!["every=900ms,length=100ms".parse().expect("stalls")];
+        let mut inbox = inbox(Troubles { stalls, ..Troubles::default() });
+        let stalled = (0..1_000_000).filter(|at| inbox.doing(tick(*at)) == Doing::Stalls).count();
+        assert!((90_000..112_000).contains(&stalled), "{stalled}");
+    }
+}

@@ -1,0 +1,62 @@
+//! One cause that many nodes share: `0.2@5m,down=30s` crashes a fifth of a group at one instant.
+//!
+//! A rack loses power, a bad release is rolled out. All of them come back at once as well, half a
+//! minute later: a restart storm.
+
+use core::fmt;
+use core::str::FromStr;
+
+use systole_core::Span;
+
+use crate::spec::{Parts, SpecError, number, span};
+
+/// Many nodes that crash at one instant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Incident {
+    /// When, after the start of the run.
+    pub at: Span,
+    /// Each node is hit with this probability. 0 to 1.
+    pub share: f64,
+    /// How long they stay down; nothing: as long as any crashed node of the group.
+    pub down: Option<Span>,
+}
+
+impl FromStr for Incident {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let (when, options) = text.split_once(',').map_or((text, None), |(when, rest)| (when, Some(rest)));
+        let Some((share, at)) = when.split_once('@') else {
+            return Err(SpecError(format!("incident {text:?} is not of the form share@at; write 0.2@5m,down=30s")));
+        };
+        let mut incident =
+            Self { share: number("incident", "share", share, 0.0, 1.0)?, at: span("incident", "at", at)?, down: None };
+        let Some(options) = options else { return Ok(incident) };
+        let mut parts = Parts::read("incident", options, "0.2@5m,down=30s")?;
+        incident.down = Some(parts.span("down")?);
+        parts.done(incident)
+    }
+}
+
+/// As it is read.
+impl fmt::Display for Incident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.share, self.at.compact())?;
+        self.down.map_or(Ok(()), |down| write!(f, ",down={}", down.compact()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incident_reads_back_as_it_was_written() {
+        for text in ["0.2@5m", "1@90s,down=30s"] {
+            assert_eq!(text.parse::<Incident>().map(|incident| incident.to_string()), Ok(text.to_string()));
+        }
+        for text in ["0.2", "2@5m", "0.2@soon", "0.2@5m,up=3s"] {
+            assert!(text.parse::<Incident>().is_err(), "{text}");
+        }
+    }
+}
