@@ -146,7 +146,8 @@ impl Runs {
                 (runs / count, (lost / runs).max(1.0)),
             ];
         }
-        Some(kinds)
+        // Two of the same kind are one.
+        (kinds[1].1 > 1.05 * kinds[0].1).then_some(kinds)
     }
 }
 
