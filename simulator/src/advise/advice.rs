@@ -192,10 +192,10 @@ fn reason(demand: &Demand, tried: &[Tried]) -> String {
         Some(_) | None => String::new(),
     };
     let (interval, often) = (last.settings.interval.compact(), Frequency::about(last.failures.ci_high * nodes as f64));
-    match last.failures.doubt {
-        None => format!("even at one heartbeat in {interval}{limit} there would be up to {often} false failures"),
+    match last.failures.doubt.filter(|_| last.verdict == Verdict::Unsure) {
+        None => format!("even at one heartbeat in {interval}{limit}, there would be up to {often} false failures"),
         Some(doubt) => format!(
-            "down to one heartbeat in {interval}{limit} none can be shown to be rare enough: {doubt}, up to {often}"
+            "down to one heartbeat in {interval}{limit}, none can be shown to be rare enough: {doubt}, up to {often}"
         ),
     }
 }

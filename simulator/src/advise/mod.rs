@@ -129,7 +129,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = match (&advice, args.json) {
         (Ok(advice), false) => report::advice(&demand, &network, care, advice),
         (Err(refused), false) => report::unachievable(&demand, &network, refused),
-        (answer, true) => serde_json::to_string_pretty(&report::json(&demand, &network, care, answer.as_ref()))? + "\n",
+        (answer, true) => {
+            serde_json::to_string_pretty(&report::json(
+                &demand,
+                &network,
+                care,
+                answer.as_deref().map_err(|refused| &**refused),
+            ))? + "\n"
+        }
     };
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever stopped reading has what he wanted.
@@ -171,7 +178,9 @@ impl Args {
             }
             (Some(name), None) => match Preset::find(name) {
                 Some(known) => preset(known),
-                None => measured::from_trace(name, self.detect_within).map_err(|why| NoNetwork::Unknown(named(why)))?,
+                None => {
+                    measured::from_trace(name, self.detect_within).map_err(|why| NoNetwork::Unknown(named(&why)))?
+                }
             },
         };
         if let Some(loss) = &self.loss {
@@ -204,7 +213,7 @@ impl Args {
 }
 
 /// A trace that isn't there may have been meant as one of ours.
-fn named(why: String) -> String {
+fn named(why: &str) -> String {
     let names = PRESETS.map(|preset| preset.name).join(", ");
     format!("{why}; or choose one of {names}")
 }

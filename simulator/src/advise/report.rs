@@ -144,12 +144,7 @@ pub(super) fn unachievable(demand: &Demand, network: &Network, refused: &Unachie
 }
 
 /// Everything. Times are in seconds, rates per second of one node unless they say otherwise.
-pub(super) fn json(
-    demand: &Demand,
-    network: &Network,
-    care: Care,
-    answer: Result<&Box<Advice>, &Box<Unachievable>>,
-) -> Value {
+pub(super) fn json(demand: &Demand, network: &Network, care: Care, answer: Result<&Advice, &Unachievable>) -> Value {
     let mut value = json!({
         "version": VERSION,
         "seed": care.seed,
