@@ -4,34 +4,11 @@
 //! work: one node, one slice of 2,048 places, one pass over the groups. Times stay on the
 //! monotonic line and nothing becomes text; whoever asked does that on a thread that has the time.
 
-use std::fmt;
-
-use hdrhistogram::Histogram;
-use systole_core::{Called, Group, Liveness, Monitor, NodeIx, NodeView, Payload, Span};
+use systole_core::{Called, Group, Liveness, Monitor, NodeIx, NodeView, Payload};
 
 use crate::model::Counts;
+use crate::profile::Profile;
 use crate::query::{Filter, GroupReport, Row, SLICE, Slice};
-
-/// What was heard from the nodes of one group.
-///
-/// The lateness of old heartbeats fades: each time [`FADE_AT`] of them are counted, all counts are
-/// halved. Otherwise a bucket of 32 bits would be full after an hour at a million a second.
-#[derive(Clone)]
-pub struct Profile {
-    heartbeats: u64,
-    lost: u64,
-    lateness: Histogram<u32>,
-    /// The latest, in microseconds: the histogram's own is the upper edge of a bucket.
-    late_max: u64,
-}
-
-/// How many heartbeats the lateness of a [`Profile`] speaks of at most.
-pub const FADE_AT: u64 = 1 << 31;
-
-/// Later than this counts as this: an hour, in microseconds.
-const LATE_MAX: u64 = 3_600_000_000;
-
-const _: () = assert!(FADE_AT <= u32::MAX as u64, "one bucket can hold all of them");
 
 /// One node.
 pub fn row(view: &NodeView<'_>) -> Row {
@@ -80,10 +57,7 @@ pub fn group(group: &Group, profile: Option<&Profile>) -> GroupReport {
         configured: group.configured(),
         settings: *group.settings(),
         counts,
-        heartbeats: profile.map_or(0, |profile| profile.heartbeats),
-        lost: profile.map_or(0, |profile| profile.lost),
-        lateness: profile.map(|profile| profile.lateness.clone()),
-        late_max: Span::from_nanos(profile.map_or(0, |profile| profile.late_max * 1_000)),
+        profile: profile.map(|profile| Box::new(profile.clone())),
     }
 }
 
@@ -116,59 +90,11 @@ fn add_counts(counts: &mut Counts, group: &Group) {
     }
 }
 
-impl Profile {
-    /// Nothing heard yet. Takes about 13 kB.
-    pub fn new() -> Self {
-        Self { heartbeats: 0, lost: 0, lateness: new_histogram(), late_max: 0 }
-    }
-
-    /// Notes a heartbeat that came `late`, after `lost` others that never came.
-    pub fn record(&mut self, late: Span, lost: u64) {
-        self.heartbeats += 1;
-        self.lost = self.lost.saturating_add(lost);
-        let late = (late.nanos() / 1_000).min(LATE_MAX);
-        self.lateness.saturating_record(late);
-        self.late_max = self.late_max.max(late);
-        if self.lateness.len() >= FADE_AT {
-            self.fade();
-        }
-    }
-
-    /// Halves all counts: some thousand steps, once in two thousand million heartbeats.
-    fn fade(&mut self) {
-        let mut faded = new_histogram();
-        for bucket in self.lateness.iter_recorded() {
-            faded.saturating_record_n(bucket.value_iterated_to(), bucket.count_at_value() / 2);
-        }
-        // If the latest has faded away, the edge of the bucket that is the last now is smaller.
-        self.late_max = self.late_max.min(faded.max());
-        self.lateness = faded;
-    }
-}
-
-impl Default for Profile {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Profile")
-            .field("heartbeats", &self.heartbeats)
-            .field("lost", &self.lost)
-            .finish_non_exhaustive()
-    }
-}
-
-fn new_histogram() -> Histogram<u32> {
-    Histogram::new_with_bounds(1, LATE_MAX, 2).expect("1 to an hour at two digits is a valid histogram")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use systole_core::{Backlog, Datagram, Instant, NodeId};
+    use crate::profile::Whole;
+    use systole_core::{Backlog, Datagram, Instant, NodeId, Span};
 
     fn monitor(lines: impl IntoIterator<Item = String>) -> Monitor {
         let now = Instant::from_nanos(1_000_000_000);
@@ -243,27 +169,12 @@ mod tests {
         let monitor = monitor(["hb a group=web".into(), "hb b group=web".into(), "bye b".into()]);
         let mut profile = Profile::new();
         profile.record(Span::from_millis(3), 2);
-        profile.record(Span::from_secs(86_400), 0);
+        profile.record(Span::from_millis(9), 0);
         let web = monitor.groups().iter().find(|group| group.name() == "web").unwrap();
         let report = group(web, Some(&profile));
         assert_eq!(report.counts, Counts { alive: 1, left: 1, ..Counts::default() });
-        assert_eq!((report.heartbeats, report.lost), (2, 2));
-        let lateness = report.lateness.unwrap();
-        assert!((2_950..3_050).contains(&lateness.value_at_quantile(0.5)));
-        assert!((3_500_000_000..3_700_000_000).contains(&lateness.max()), "beyond an hour counts as an hour");
-        assert_eq!(report.late_max, Span::from_secs(3_600));
-        assert!(group(web, None).lateness.is_none());
-    }
-
-    #[test]
-    fn lateness_fades_and_keeps_its_shape() {
-        let mut profile = Profile::new();
-        profile.lateness.saturating_record_n(1_000, (FADE_AT / 2) as u32);
-        profile.lateness.saturating_record_n(9_000, (FADE_AT / 2 - 1) as u32);
-        profile.record(Span::from_millis(9), 0);
-        assert_eq!(profile.lateness.len(), FADE_AT / 2);
-        assert_eq!(profile.late_max, 9_000);
-        assert!((990..=1_010).contains(&profile.lateness.value_at_quantile(0.4)));
-        assert!((8_900..=9_100).contains(&profile.lateness.value_at_quantile(0.6)));
+        let heard: Whole = report.profile.as_deref().into_iter().collect();
+        assert_eq!((heard.heartbeats(), heard.lost(), heard.late_max()), (2, 2, Span::from_millis(9)));
+        assert!(group(web, None).profile.is_none());
     }
 }

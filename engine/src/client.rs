@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body, BodyReader};
 
-use crate::model::{Event, EventPage, Group, Groups, Node, NodePage, Problem, State, Status};
+use crate::model::{Event, EventPage, Group, Groups, Node, NodePage, Problem, Profile, State, Status};
 
 /// The monitor itself gives up on a request after 30 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
@@ -131,6 +131,14 @@ impl Client {
     /// See [`Client::status`].
     pub fn group(&self, name: &str) -> anyhow::Result<Option<Group>> {
         self.find(&format!("/v1/groups/{}", escape(name)))
+    }
+
+    /// How the heartbeats of one group arrive; none if there's none of that name.
+    ///
+    /// # Errors
+    /// See [`Client::status`].
+    pub fn profile(&self, group: &str) -> anyhow::Result<Option<Profile>> {
+        self.find(&format!("/v1/groups/{}/profile", escape(group)))
     }
 
     /// A page of nodes.

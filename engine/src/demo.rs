@@ -19,7 +19,9 @@ use systole_core::{Instant, Liveness, Span};
 
 use crate::config::{Events, Listen, Setup};
 use crate::daemon;
-use crate::fleet::{Act, Done, Fleet, Happening, Random, Report, Roster, Script, Verdict, length_needed, thousands};
+use crate::fleet::{
+    Act, Delay, Done, Fleet, Happening, Loss, Random, Report, Roster, Script, Verdict, length_needed, thousands,
+};
 
 /// A demonstration, ready to be run.
 #[derive(Clone, Debug)]
@@ -111,7 +113,8 @@ impl Demo {
             roster: self.roster.clone(),
             interval: self.interval,
             introduce_every: 16,
-            loss: 0.0,
+            loss: Loss::None,
+            delay: Delay::NONE,
             script: self.script.clone(),
             length: Some(self.length),
             seed: self.seed,

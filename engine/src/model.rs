@@ -165,6 +165,71 @@ pub struct Percentiles {
     pub max: f64,
 }
 
+/// `GET /v1/groups/{group}/profile`: how the heartbeats of a group arrive, in all the detail that there is.
+///
+/// It speaks of heartbeats that came after another one of the same life in a known rhythm: not of the first of a life,
+/// nor of the first after a failure or an announced silence. So what a node lost until it was failed, and while it was,
+/// isn't among the losses: that was an outage. After 2^31 heartbeats on one shard all counts are halved, and again
+/// after as many as are then missing, so that what is old fades.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Profile {
+    /// The group's name.
+    pub group: String,
+    /// The heartbeat interval in force at its nodes that are alive or suspect: the median of a sample, so where more
+    /// than half of them agree, exactly what they agree on. The configured one where there are no such nodes; null
+    /// where there is none either.
+    pub interval_ms: Option<f64>,
+    /// Its nodes, in whatever state.
+    pub nodes: u64,
+    /// Heartbeats that this is about.
+    pub heartbeats: u64,
+    /// Heartbeats that never came before one of those, by gaps in the sequence.
+    pub lost: u64,
+    /// How late they came.
+    pub lateness: Lateness,
+    /// How many were lost in a row: lengths that there were, the shortest first. 1 to 32 are told apart, longer ones
+    /// are counted between powers of two.
+    pub loss_runs: Vec<LossRuns>,
+}
+
+/// How late heartbeats come: after the instant that the one before and the interval foretold. One that came before it
+/// isn't late, and counts as 0; so of two heartbeats with independent delays this is the second's less the first's,
+/// where it isn't negative.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Lateness {
+    /// How many heartbeats.
+    pub count: u64,
+    /// Their mean.
+    pub mean_ms: f64,
+    /// Their standard deviation.
+    pub sd_ms: f64,
+    /// The latest; an hour at most.
+    pub max_ms: f64,
+    /// How many came when: buckets that aren't empty, the earliest first, each a hundredth of its lateness wide, or
+    /// 0.001 ms.
+    pub buckets: Vec<LatenessBucket>,
+}
+
+/// Heartbeats that came about equally late.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LatenessBucket {
+    /// They were late by less than this, and by no less than the one before says.
+    pub up_to_ms: f64,
+    /// How many.
+    pub count: u64,
+}
+
+/// Runs of lost heartbeats of about one length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LossRuns {
+    /// At least so many in a row.
+    pub from: u64,
+    /// At most so many.
+    pub to: u64,
+    /// How many such runs.
+    pub count: u64,
+}
+
 /// `GET /v1/nodes`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodePage {

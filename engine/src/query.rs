@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use crossbeam::channel::{Sender, TrySendError};
-use hdrhistogram::Histogram;
 use systole_core::config::Settings;
 use systole_core::counters::Counters;
 use systole_core::event::Evidence;
@@ -16,6 +15,7 @@ use systole_core::{Instant, Liveness, NodeId, Payload, Span};
 use tokio::sync::oneshot;
 
 use crate::model::Counts;
+use crate::profile::Profile;
 
 /// How many records one slice of a table looks at.
 pub const SLICE: usize = 2_048;
@@ -84,14 +84,8 @@ pub struct GroupReport {
     pub settings: Settings,
     /// Its nodes by state.
     pub counts: Counts,
-    /// Heartbeats in a known rhythm.
-    pub heartbeats: u64,
-    /// Heartbeats that never came.
-    pub lost: u64,
-    /// How late they came, in microseconds. None before the first.
-    pub lateness: Option<Histogram<u32>>,
-    /// The latest of them; an hour at most.
-    pub late_max: Span,
+    /// How its heartbeats arrive. None before the first in a known rhythm.
+    pub profile: Option<Box<Profile>>,
 }
 
 /// Which nodes are wanted: those that pass everything that is given.

@@ -1,23 +1,18 @@
-//! From what shards and journal keep to what people and scripts read: times as text, numbers as
-//! JSON, and each belief as a sentence with its numbers.
-//!
-//! ```text
-//! failed at 12:03:07.412: last heartbeat 12:03:02.100, deadline 5 s later (chen, group edge, interval 1 s, ...); ...
-//!        ^^ all times UTC; a time of another day than the first one's carries its date
-//! ```
+//! From what shards and journal keep to what people and scripts read: times as text, numbers as JSON.
 //!
 //! Pure functions. They run on the threads of those who ask, never on a shard's, because writing
 //! one timestamp costs more than judging one heartbeat.
 
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use systole_core::event::Cause;
 use systole_core::{Liveness, Reject, Span};
 
 use crate::clock::{Reading, rfc3339};
 use crate::model;
+use crate::profile::{Class, Whole};
 use crate::query::{GroupReport, Report, Row};
+use crate::reason::{event_reason, node_reason};
 use crate::store::{Proof, Record};
 
 /// One node; `reading` leads from the shard's time line to the wall clock.
@@ -72,6 +67,39 @@ pub fn groups(reports: impl IntoIterator<Item = GroupReport>) -> Vec<model::Grou
     groups.filter(|group| group.configured || group.nodes.total() > 0).collect()
 }
 
+/// How the heartbeats of the group `name` arrive, put together from what every shard knows of it; none if
+/// [`groups`] would leave it out. `interval` is in force at its nodes, if any of them is heard.
+pub fn profile(
+    name: &str,
+    reports: impl IntoIterator<Item = GroupReport>,
+    interval: Option<Span>,
+) -> Option<model::Profile> {
+    let parts: Vec<GroupReport> = reports.into_iter().filter(|report| report.name == name).collect();
+    let nodes = parts.iter().map(|part| part.counts.total()).sum();
+    if nodes == 0 && !parts.iter().any(|part| part.configured) {
+        return None;
+    }
+    let heard = whole(&parts);
+    let (mean_ms, sd_ms) = heard.late_mean_sd_ms();
+    let bucket = |(end, count)| model::LatenessBucket { up_to_ms: millis(end), count };
+    let runs = heard.runs().classes().map(|Class { from, to, count }| model::LossRuns { from, to, count });
+    Some(model::Profile {
+        group: name.to_owned(),
+        interval_ms: interval.or_else(|| parts.iter().find_map(|part| part.settings.interval)).map(millis),
+        nodes,
+        heartbeats: heard.recent(),
+        lost: heard.runs().lost(),
+        lateness: model::Lateness {
+            count: heard.recent(),
+            mean_ms,
+            sd_ms,
+            max_ms: millis(heard.late_max()),
+            buckets: heard.late_buckets().map(bucket).collect(),
+        },
+        loss_runs: runs.collect(),
+    })
+}
+
 /// The monitor as a whole, from what every shard reports.
 pub fn status(reports: &[Report], uptime: Span, events_last: u64) -> model::Status {
     let mut nodes = model::Counts::default();
@@ -94,190 +122,11 @@ pub fn status(reports: &[Report], uptime: Span, events_last: u64) -> model::Stat
     }
 }
 
-/// Why a node is believed to be what it is, in a sentence.
-pub fn node_reason(row: &Row, reading: Reading) -> String {
-    let unix = |instant| reading.unix_millis(instant);
-    let proof = row_proof(row, reading);
-    let since = unix(row.since);
-    let at = moment(since, since);
-    let group = &*row.group;
-    match (row.liveness, proof.last_arrival) {
-        (Liveness::Unseen, _) => format!(
-            "unseen since {at}: listed in the configuration, no heartbeat yet; failed unless one arrives by {} \
-             (group {group})",
-            moment(proof.deadline, since),
-        ),
-        (Liveness::Alive, _) => format!("alive since {at}: {}; {}", basis(&proof, group, since, None), losses(&proof)),
-        (Liveness::Suspect, _) => format!(
-            "suspect since {at}: {}; failed at {} unless a heartbeat arrives; {}; {}",
-            basis(&proof, group, since, None),
-            moment(unix(row.evidence.deadline + row.evidence.confirm), since),
-            losses(&proof),
-            lag(&proof),
-        ),
-        (Liveness::Failed, Some(_)) => format!(
-            "failed at {at}: {}; {}; {}",
-            basis(&proof, group, since, Some(proof.confirm_ms)),
-            losses(&proof),
-            lag(&proof),
-        ),
-        (Liveness::Failed, None) => format!("failed at {at}: {}; {}", never_seen(&proof, group, since), lag(&proof)),
-        (Liveness::Left, _) => format!("left at {at}: the node said goodbye ({})", life(&proof, group)),
-    }
-}
-
-/// Why a belief changed, in a sentence.
-pub fn event_reason(record: &Record) -> String {
-    let proof = &record.proof;
-    let group = &*record.group;
-    let at = moment(record.at, record.at);
-    let to = record.to.name();
-    match record.cause {
-        Cause::FirstHeartbeat => {
-            format!("{to} at {at}: first heartbeat (group {group}, {})", interval(proof))
-        }
-        Cause::Heartbeat => format!(
-            "{to} again at {at}: a heartbeat arrived {} while the node was {} ({}); {}",
-            arrival(proof, record.at),
-            record.from.name(),
-            life(proof, group),
-            losses(proof),
-        ),
-        Cause::Restart => format!(
-            "{to} again at {at}: the node was restarted; the first heartbeat of its new life arrived {} \
-             while it was {} ({})",
-            arrival(proof, record.at),
-            record.from.name(),
-            life(proof, group),
-        ),
-        Cause::Silence => format!(
-            "{to} at {at}: {}; failed after another {} of silence; {}; {}, {}",
-            basis(proof, group, record.at, None),
-            length(Span::from_millis(proof.confirm_ms)),
-            losses(proof),
-            lag(proof),
-            dropped(proof),
-        ),
-        Cause::Confirmed => format!(
-            "{to} at {at}: {}; {}; {}, {}",
-            basis(proof, group, record.at, Some(proof.confirm_ms)),
-            losses(proof),
-            lag(proof),
-            dropped(proof),
-        ),
-        Cause::NeverSeen => {
-            format!("{to} at {at}: {}; {}, {}", never_seen(proof, group, record.at), lag(proof), dropped(proof))
-        }
-        Cause::Goodbye => format!("{to} at {at}: the node said goodbye ({})", life(proof, group)),
-    }
-}
-
 /// Whether such a change says that a node is silent.
 const fn accuses(cause: Cause) -> bool {
     match cause {
         Cause::Silence | Cause::Confirmed | Cause::NeverSeen => true,
         Cause::FirstHeartbeat | Cause::Heartbeat | Cause::Restart | Cause::Goodbye => false,
-    }
-}
-
-/// `last heartbeat 12:03:02.100, deadline 5 s later (chen, group edge, interval 1 s, confirm 300 ms)`;
-/// of a node that has announced a silence, `(planned silence; chen, ...)`
-fn basis(proof: &Proof, group: &str, day: u64, confirm_ms: Option<u64>) -> String {
-    let patience = proof.deadline.saturating_sub(proof.last_arrival.unwrap_or(proof.deadline));
-    let confirm = confirm_ms.map_or_else(String::new, |ms| format!(", confirm {}", length(Span::from_millis(ms))));
-    let planned = if proof.planned { "planned silence; " } else { "" };
-    format!(
-        "last heartbeat {}, deadline {} later ({planned}{}, group {group}, {}{confirm})",
-        arrival(proof, day),
-        length(Span::from_millis(patience)),
-        proof.detector,
-        interval(proof),
-    )
-}
-
-fn never_seen(proof: &Proof, group: &str, day: u64) -> String {
-    format!(
-        "listed in the configuration and never heard; its grace ended {} (group {group})",
-        moment(proof.deadline, day)
-    )
-}
-
-fn life(proof: &Proof, group: &str) -> String {
-    format!("group {group}, incarnation {}, seq {}", proof.incarnation, proof.seq)
-}
-
-fn interval(proof: &Proof) -> String {
-    let declared = if proof.interval_declared { "" } else { ", not declared" };
-    format!("interval {}{declared}", length(Span::from_millis(proof.interval_ms)))
-}
-
-/// Always "beats", also of one, so that one pattern finds it in every sentence.
-fn losses(proof: &Proof) -> String {
-    format!("{} of the last {} beats lost", proof.lost, proof.window)
-}
-
-fn lag(proof: &Proof) -> String {
-    format!("monitor lag {}", length(Span::from_nanos(proof.lag_us.saturating_mul(1_000))))
-}
-
-fn dropped(proof: &Proof) -> String {
-    format!("{} datagrams dropped", proof.dropped)
-}
-
-fn arrival(proof: &Proof, day: u64) -> String {
-    proof.last_arrival.map_or_else(|| "never".to_owned(), |at| moment(at, day))
-}
-
-/// The time of day, with its date if that isn't the date of `day`.
-fn moment(at: u64, day: u64) -> String {
-    let (at, day) = (rfc3339(at), rfc3339(day));
-    let (Some((date, time)), Some((today, _))) = (at.split_once('T'), day.split_once('T')) else { return at };
-    let time = time.trim_end_matches('Z');
-    if date == today { time.to_owned() } else { format!("{date} {time}") }
-}
-
-/// A span as everywhere, and from an hour on in parts, since nobody reads 604802.25 s: `7 d 2.25 s`.
-fn length(span: Span) -> String {
-    const PARTS: [(Span, &str); 3] =
-        [(Span::from_secs(86_400), "d"), (Span::from_secs(3_600), "h"), (Span::from_secs(60), "m")];
-    if span < Span::from_secs(3_600) {
-        return span.to_string();
-    }
-    let (mut parts, mut rest) = (Vec::new(), span.nanos());
-    for (unit, name) in PARTS {
-        if rest >= unit.nanos() {
-            parts.push(format!("{} {name}", rest / unit.nanos()));
-            rest %= unit.nanos();
-        }
-    }
-    if rest > 0 {
-        parts.push(Span::from_nanos(rest).to_string());
-    }
-    parts.join(" ")
-}
-
-/// A row's evidence on the wall clock. How many datagrams were dropped by then only the event knows.
-fn row_proof(row: &Row, reading: Reading) -> Proof {
-    let evidence = &row.evidence;
-    let due = match (row.liveness, evidence.last_arrival) {
-        (Liveness::Failed, Some(_)) => evidence.deadline + evidence.confirm,
-        (Liveness::Failed, None) => evidence.deadline,
-        (Liveness::Unseen | Liveness::Alive | Liveness::Suspect | Liveness::Left, _) => evidence.deadline,
-    };
-    Proof {
-        last_arrival: evidence.last_arrival.map(|at| reading.unix_millis(at)),
-        deadline: reading.unix_millis(evidence.deadline),
-        confirm_ms: evidence.confirm.millis(),
-        interval_ms: evidence.interval.millis(),
-        interval_declared: evidence.interval_declared,
-        planned: evidence.planned,
-        detector: evidence.detector,
-        incarnation: evidence.incarnation.number(),
-        seq: evidence.seq.number(),
-        lost: evidence.lost,
-        window: evidence.window,
-        lag_us: row.since.since(due).nanos() / 1_000,
-        dropped: 0,
     }
 }
 
@@ -304,9 +153,8 @@ fn group(name: String, parts: &[GroupReport]) -> Option<model::Group> {
     for part in parts {
         add_counts(&mut nodes, &part.counts);
     }
-    let heartbeats: u64 = parts.iter().map(|part| part.heartbeats).sum();
-    let lost: u64 = parts.iter().map(|part| part.lost).sum();
-    let sent = heartbeats + lost;
+    let heard = whole(parts);
+    let sent = heard.heartbeats() + heard.lost();
     Some(model::Group {
         group: name,
         configured: parts.iter().any(|part| part.configured),
@@ -320,29 +168,26 @@ fn group(name: String, parts: &[GroupReport]) -> Option<model::Group> {
             detection_bound_ms: settings.detection_bound(bound_interval).map(|it| it.nanos().div_ceil(1_000_000)),
             detection_bound_interval_ms: bound_interval.millis(),
         },
-        heartbeats_in_rhythm_total: heartbeats,
-        lost_total: lost,
-        loss: if sent == 0 { 0.0 } else { lost as f64 / sent as f64 },
-        lateness_ms: percentiles(parts),
+        heartbeats_in_rhythm_total: heard.heartbeats(),
+        lost_total: heard.lost(),
+        loss: if sent == 0 { 0.0 } else { heard.lost() as f64 / sent as f64 },
+        lateness_ms: percentiles(&heard),
         hold: None,
     })
 }
 
-/// The points of several distributions taken together. The sum counts in 64 bits, which can't overflow.
-/// A bucket stands for its upper edge, which the latest of all may not have reached: no point is beyond that.
-fn percentiles(parts: &[GroupReport]) -> model::Percentiles {
-    let late_max = parts.iter().map(|part| part.late_max.nanos() / 1_000).max().unwrap_or(0);
-    let mut whole: Option<Histogram<u64>> = None;
-    for part in parts.iter().filter_map(|part| part.lateness.as_ref()) {
-        let whole = whole.get_or_insert_with(|| Histogram::new_from(part));
-        for bucket in part.iter_recorded() {
-            whole.saturating_record_n(bucket.value_iterated_to(), u64::from(bucket.count_at_value()));
-        }
-    }
-    let Some(whole) = whole else { return model::Percentiles::default() };
-    let millis = |micros: u64| micros.min(late_max) as f64 / 1e3;
-    let at = |quantile| millis(whole.value_at_quantile(quantile));
-    model::Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: millis(whole.max()) }
+/// What all shards together heard from one group.
+fn whole(parts: &[GroupReport]) -> Whole {
+    parts.iter().filter_map(|part| part.profile.as_deref()).collect()
+}
+
+fn percentiles(heard: &Whole) -> model::Percentiles {
+    let at = |quantile| millis(heard.late_at(quantile));
+    model::Percentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: millis(heard.late_max()) }
+}
+
+fn millis(span: Span) -> f64 {
+    span.nanos() as f64 / 1e6
 }
 
 fn shard(report: &Report) -> model::Shard {
@@ -378,106 +223,11 @@ fn add_counts(sum: &mut model::Counts, part: &model::Counts) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{self, Profile};
-    use crate::clock::Clock;
-    use systole_core::config::{Config, Plan, Rule, Settings};
-    use systole_core::event::{Sink, Transition};
-    use systole_core::{Backlog, Datagram, Instant, Monitor, NodeId, Wait};
-
-    /// 2026-11-23 12:03:02.100 UTC.
-    const T: u64 = 1_795_435_382_100;
-
-    const PROOF: Proof = Proof {
-        last_arrival: Some(T),
-        deadline: T + 5_000,
-        confirm_ms: 310,
-        interval_ms: 1_000,
-        interval_declared: true,
-        planned: false,
-        detector: "chen",
-        incarnation: 7,
-        seq: 41,
-        lost: 3,
-        window: 32,
-        lag_us: 2_000,
-        dropped: 0,
-    };
-
-    fn record(from: Liveness, to: Liveness, cause: Cause, at: u64, proof: Proof) -> Record {
-        Record { seq: 1, skipped: 0, at, node: "web-1".into(), group: "edge".into(), from, to, cause, proof }
-    }
-
-    #[test]
-    fn each_cause_has_its_sentence() {
-        use {Cause::*, Liveness::*};
-        let never = Proof { last_arrival: None, ..PROOF };
-        for (from, to, cause, at, proof, sentence) in [
-            (
-                Unseen,
-                Alive,
-                FirstHeartbeat,
-                T,
-                PROOF,
-                "alive at 12:03:02.100: first heartbeat (group edge, interval 1 s)",
-            ),
-            (
-                Suspect,
-                Alive,
-                Heartbeat,
-                T + 3,
-                PROOF,
-                "alive again at 12:03:02.103: a heartbeat arrived 12:03:02.100 while the node was suspect \
-                 (group edge, incarnation 7, seq 41); 3 of the last 32 beats lost",
-            ),
-            (
-                Failed,
-                Alive,
-                Restart,
-                T + 3,
-                PROOF,
-                "alive again at 12:03:02.103: the node was restarted; the first heartbeat of its new life arrived \
-                 12:03:02.100 while it was failed (group edge, incarnation 7, seq 41)",
-            ),
-            (
-                Alive,
-                Suspect,
-                Silence,
-                T + 5_002,
-                PROOF,
-                "suspect at 12:03:07.102: last heartbeat 12:03:02.100, deadline 5 s later (chen, group edge, \
- interval 1 s); failed after another 310 ms of silence; 3 of the last 32 beats lost; monitor lag 2 ms, \
- 0 datagrams dropped",
-            ),
-            (
-                Suspect,
-                Failed,
-                Confirmed,
-                T + 5_312,
-                PROOF,
-                "failed at 12:03:07.412: last heartbeat 12:03:02.100, deadline 5 s later (chen, group edge, \
- interval 1 s, confirm 310 ms); 3 of the last 32 beats lost; monitor lag 2 ms, 0 datagrams dropped",
-            ),
-            (
-                Unseen,
-                Failed,
-                NeverSeen,
-                T + 5_002,
-                never,
-                "failed at 12:03:07.102: listed in the configuration and never heard; its grace ended 12:03:07.100 \
- (group edge); monitor lag 2 ms, 0 datagrams dropped",
-            ),
-            (
-                Alive,
-                Left,
-                Goodbye,
-                T,
-                PROOF,
-                "left at 12:03:02.100: the node said goodbye (group edge, incarnation 7, seq 41)",
-            ),
-        ] {
-            assert_eq!(event_reason(&record(from, to, cause, at, proof)), sentence);
-        }
-    }
+    use crate::answer;
+    use crate::profile::Profile;
+    use crate::reason::tests::{PROOF, T, record};
+    use systole_core::config::{Config, Settings};
+    use systole_core::{Instant, Monitor, Wait};
 
     #[test]
     fn only_a_verdict_of_silence_carries_evidence() {
@@ -496,174 +246,6 @@ mod tests {
         let evidence = event(&record(Suspect, Failed, Confirmed, T, PROOF)).evidence.unwrap();
         assert_eq!(evidence.deadline, "2026-11-23T12:03:07.100Z");
         assert_eq!((evidence.monitor_lag_ms, evidence.lost, evidence.window), (2.0, 3, 32));
-    }
-
-    #[test]
-    fn a_time_of_another_day_carries_its_date() {
-        assert_eq!(moment(T, T), "12:03:02.100");
-        assert_eq!(moment(T - 86_400_000, T), "2026-11-22 12:03:02.100");
-    }
-
-    #[test]
-    fn what_is_learned_or_assumed_is_not_called_declared() {
-        let proof = Proof { interval_declared: false, interval_ms: 10_000, ..PROOF };
-        assert_eq!(interval(&proof), "interval 10 s, not declared");
-    }
-
-    #[test]
-    fn a_length_reads_alike_everywhere_and_comes_in_parts_from_an_hour_on() {
-        for (millis, text) in [
-            (2, "2 ms"),
-            (300, "300 ms"),
-            (2_000, "2 s"),
-            (3_250, "3.25 s"),
-            (60_000, "1 m"),
-            (90_000, "90 s"),
-            (3_599_999, "3599.999 s"),
-            (3_600_000, "1 h"),
-            (3_604_000, "1 h 4 s"),
-            (9_002_250, "2 h 30 m 2.25 s"),
-            (86_400_000, "1 d"),
-            (604_802_250, "7 d 2.25 s"),
-            (604_800_010, "7 d 10 ms"),
-        ] {
-            assert_eq!(length(Span::from_millis(millis)), text);
-        }
-        let proof = Proof { deadline: T + 604_802_250, interval_ms: 604_800_000, confirm_ms: 9_000_000, ..PROOF };
-        assert_eq!(
-            basis(&proof, "edge", T, Some(proof.confirm_ms)),
-            "last heartbeat 12:03:02.100, deadline 7 d 2.25 s later (chen, group edge, interval 7 d, confirm 2 h 30 m)"
-        );
-    }
-
-    #[test]
-    fn a_deadline_that_allows_for_an_announced_silence_says_so() {
-        let proof = Proof { planned: true, deadline: T + 3_600_000, ..PROOF };
-        let basis = "last heartbeat 12:03:02.100, deadline 1 h later (planned silence; chen, group edge, interval 1 s";
-        let silent = event_reason(&record(Liveness::Alive, Liveness::Suspect, Cause::Silence, T + 3_600_002, proof));
-        assert!(silent.contains(&format!("{basis}); failed after")), "{silent}");
-
-        let mut story = Story::new();
-        story.hear(100, "hb web-1 seq=1 inc=7 interval=1s next=1h");
-        let reason = story.node().reason;
-        assert!(
-            reason.contains("deadline 1 h 4 s later (planned silence; fixed, group edge, interval 1 s)"),
-            "{reason}"
-        );
-        story.hear(1_100, "hb web-1 seq=2 inc=7 interval=1s");
-        assert!(!story.node().reason.contains("planned"));
-    }
-
-    /// One node's life on one shard, told by its rows.
-    struct Story {
-        monitor: Monitor,
-        reading: Reading,
-        origin: Instant,
-        records: Vec<Record>,
-    }
-
-    struct Keep<'a>(&'a mut Vec<Record>, Reading);
-
-    impl Sink for Keep<'_> {
-        fn transition(&mut self, transition: &Transition<'_>) {
-            self.0.push(Record::new(transition, self.1, 0));
-        }
-    }
-
-    impl Story {
-        fn new() -> Self {
-            let clock = Clock::start();
-            let settings = Settings {
-                detector: "fixed:timeout=5s".parse().unwrap(),
-                confirm: Wait::Span(Span::from_millis(310)),
-                ..Settings::default()
-            };
-            let rule = Rule { name: "edge".into(), settings, matches: vec![], nodes: vec!["web-1".into()] };
-            let config = Config::new(Plan { groups: vec![rule], ..Plan::default() }).unwrap();
-            let origin = clock.now();
-            Self { monitor: Monitor::new(config, origin), reading: clock.read(), origin, records: Vec::new() }
-        }
-
-        fn hear(&mut self, millis: u64, line: &str) {
-            let now = self.origin + Span::from_millis(millis);
-            let datagram = Datagram { bytes: line.as_bytes(), arrival: now, truncated: false };
-            self.monitor.turn(now, &[datagram], Backlog::Drained, &mut Keep(&mut self.records, self.reading));
-        }
-
-        fn wait(&mut self, millis: u64) {
-            let now = self.origin + Span::from_millis(millis);
-            while self.monitor.poll_timeout().is_some_and(|at| at <= now) {
-                let at = self.monitor.poll_timeout().unwrap();
-                self.monitor.turn(at, &[], Backlog::Drained, &mut Keep(&mut self.records, self.reading));
-            }
-        }
-
-        fn node(&self) -> model::Node {
-            let ix = self.monitor.find(&NodeId::of("web-1")).unwrap();
-            node(&answer::row(&self.monitor.node(ix).unwrap()), self.reading)
-        }
-
-        fn at(&self, millis: u64) -> String {
-            let day = self
-                .reading
-                .unix_millis(self.monitor.node(self.monitor.find(&NodeId::of("web-1")).unwrap()).unwrap().since);
-            moment(self.reading.unix_millis(self.origin + Span::from_millis(millis)), day)
-        }
-    }
-
-    #[test]
-    fn each_state_of_a_node_has_its_sentence() {
-        let mut story = Story::new();
-        let unseen = story.node();
-        let expected = format!(
-            "unseen since {}: listed in the configuration, no heartbeat yet; failed unless one arrives by {} \
-             (group edge)",
-            story.at(0),
-            story.at(60_000),
-        );
-        assert_eq!((unseen.state, unseen.reason), (model::State::Unseen, expected));
-        assert_eq!((unseen.last_arrival, unseen.deadline.is_some()), (None, true));
-
-        story.hear(100, "hb web-1 seq=1 inc=7 interval=1s load=0.5 version=1.2 l.zone=a m.cpu=0.25");
-        story.hear(1_100, "hb web-1 seq=3 inc=7 interval=1s");
-        let basis = format!("last heartbeat {}, deadline 5 s later (fixed, group edge, interval 1 s", story.at(1_100));
-        let alive = story.node();
-        assert_eq!(alive.reason, format!("alive since {}: {basis}); 1 of the last 3 beats lost", story.at(100)));
-        assert_eq!((alive.load, alive.version.as_deref()), (Some(0.5), Some("1.2")));
-        assert_eq!((&*alive.labels["zone"], alive.metrics["cpu"]), ("a", 0.25));
-
-        story.wait(6_102);
-        let suspect = story.node();
-        let lag = suspect.reason.rsplit("; ").next().unwrap().to_owned();
-        let expected = format!(
-            "suspect since {}: {basis}); failed at {} unless a heartbeat arrives; 1 of the last 3 beats lost; {lag}",
-            moment(story.records[1].at, story.records[1].at),
-            story.at(6_410),
-        );
-        assert_eq!(suspect.reason, expected);
-        assert!(lag.starts_with("monitor lag 0") || lag == "monitor lag 1 ms", "within a tick: {lag}");
-
-        story.wait(6_412);
-        let failed = story.node();
-        let event = event(story.records.last().unwrap());
-        assert!(failed.reason.contains(&format!("{basis}, confirm 310 ms); 1 of the last 3 beats lost; monitor lag ")));
-        assert_eq!(event.reason, format!("{}, 0 datagrams dropped", failed.reason), "row and event agree");
-
-        story.hear(9_000, "bye web-1 seq=4 inc=7");
-        let left = story.node();
-        let expected = format!("left at {}: the node said goodbye (group edge, incarnation 7, seq 4)", story.at(9_000));
-        assert_eq!((left.reason, left.deadline), (expected, None));
-    }
-
-    #[test]
-    fn a_listed_node_that_never_came_says_so() {
-        let mut story = Story::new();
-        story.wait(60_001);
-        let reason = story.node().reason;
-        let expected =
-            format!("listed in the configuration and never heard; its grace ended {} (group edge)", story.at(60_000));
-        assert!(reason.starts_with("failed at ") && reason.contains(&expected), "{reason}");
-        assert_eq!(event(&story.records[0]).reason, format!("{reason}, 0 datagrams dropped"));
     }
 
     fn report(name: &str, configured: bool, alive: u64, late_ms: &[u64]) -> GroupReport {

@@ -15,12 +15,13 @@ use clap::Parser;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use mio::{Events, Poll, Token, Waker};
 use serde_json::Value;
-use systole::answer::{self, Profile};
+use systole::answer;
 use systole::cli;
 use systole::client::{Client, EventQuery, Followed, NodeQuery};
 use systole::clock::Clock;
 use systole::http::{self, Control, Server};
 use systole::model::{State, Status};
+use systole::profile::Profile;
 use systole::query::{Query, Report, ShardHandle};
 use systole::store::{Journal, JournalWriter, Record};
 use systole_core::config::{Config, Plan, Rule, Settings};
@@ -319,6 +320,36 @@ fn a_group_is_put_together_from_all_shards() {
 }
 
 #[test]
+fn a_profile_has_the_lateness_and_the_losses_in_a_row_of_all_shards_together() {
+    let mut bench = Bench::new();
+    let line = |i: u32, seq: u64, ms: u64| format!("hb n{i} group=eu/web interval={ms}ms seq={seq}");
+    // Most beat every second, a few every two seconds; both come 20 ms late, the second time after two lost ones.
+    let interval = |i| if i < 30 { 1_000 } else { 2_000 };
+    bench.hear((0..40).map(|i| line(i, 1, interval(i))));
+    bench.wait(Span::from_millis(1_020));
+    bench.hear((0..30).map(|i| line(i, 2, interval(i))));
+    bench.wait(Span::from_millis(3_020));
+    bench.hear((0..30).map(|i| line(i, 5, interval(i))));
+    let told = bench.json("/v1/groups/eu%2Fweb/profile");
+    let profile = bench.client().profile("eu/web").unwrap().expect("a group with nodes");
+    assert_eq!(serde_json::to_value(&profile).unwrap(), told);
+    assert_eq!((profile.group.as_str(), profile.interval_ms, profile.nodes), ("eu/web", Some(1_000.0), 40));
+    assert_eq!((profile.heartbeats, profile.lost, profile.lateness.count), (60, 60, 60));
+    assert_eq!(told["loss_runs"], serde_json::json!([{"from": 2, "to": 2, "count": 30}]));
+    let (mean, max) = (profile.lateness.mean_ms, profile.lateness.max_ms);
+    assert_eq!((mean, profile.lateness.sd_ms, max), (20.0, 0.0, 20.0));
+    let [bucket] = profile.lateness.buckets[..] else { panic!("one lateness: {:?}", profile.lateness) };
+    assert_eq!(bucket.count, 60);
+    assert!((20.0..20.2).contains(&bucket.up_to_ms), "{bucket:?}");
+
+    let edge = bench.client().profile("edge").unwrap().expect("a configured group");
+    assert_eq!((edge.interval_ms, edge.nodes, edge.heartbeats, edge.lateness.buckets.len()), (None, 2, 0, 0));
+    let nobody = bench.get("/v1/groups/nobody/profile");
+    assert_eq!(nobody.status, 404);
+    assert!(nobody.body.contains("group nobody is unknown"), "{}", nobody.body);
+}
+
+#[test]
 fn a_node_is_found_under_every_name_that_it_may_have() {
     let bench = Bench::new();
     bench.hear([
@@ -372,6 +403,7 @@ fn what_is_wrong_is_said_as_json_with_the_right_status() {
         (404, "GET", "/v1/nodes/"),
         (404, "GET", "/v1/nodes/nobody"),
         (404, "GET", "/v1/groups/nobody"),
+        (404, "GET", "/v1/groups/nobody/profile"),
         (404, "GET", "/v1/nodes/a/b"),
         (405, "POST", "/v1/status"),
         (405, "DELETE", "/v1/nodes"),
@@ -382,6 +414,7 @@ fn what_is_wrong_is_said_as_json_with_the_right_status() {
         (400, "GET", "/v1/status?x=1"),
         (400, "GET", "/v1/groups?x=1"),
         (400, "GET", "/v1/groups/edge?x=1"),
+        (400, "GET", "/v1/groups/edge/profile?x=1"),
         (400, "GET", "/v1/nodes/a?x=1"),
         (400, "GET", "/v1/nodes?limit=0"),
         (400, "GET", "/v1/nodes?limit=1001"),
@@ -792,7 +825,7 @@ fn every_described_path_is_served() {
     let document = bench.json("/v1/openapi.json");
     assert!(document["openapi"].as_str().unwrap().starts_with("3."));
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 12);
+    assert_eq!(paths.len(), 13);
     for path in paths.keys().filter(|path| *path != "/v1/events/stream") {
         let answer = bench.get(&path.replace("{node}", "web-1").replace("{group}", "web"));
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);

@@ -43,6 +43,8 @@ fn one_line_of_text_tells_the_whole_story() {
     monitor.send("bye web-1");
     monitor.wait_for("web-1", State::Left);
 
+    // A shard answers for its node before the journal's thread has written down what happened.
+    monitor.wait_for_status(|status| status.events_last >= 5);
     let events = monitor.events();
     let told: Vec<(State, State)> = events.iter().map(|event| (event.from, event.to)).collect();
     assert_eq!(

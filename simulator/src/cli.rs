@@ -43,12 +43,38 @@ enum Command {
     Validate(crate::validate::Args),
     /// Replays real traces: every detector at equal mean detection time, or those named as they are set.
     Replay(crate::replay::Args),
+    /// Shows which models of loss and delay give again what real traces show.
+    Models(crate::models::Args),
+    /// Runs every combination of a plan's settings on all cores, and draws what came out.
+    Sweep(crate::sweep::Args),
     /// Finds the cheapest interval and timeout that meet a requirement; exit 1 if none do.
     Advise(Box<crate::advise::Args>),
 }
 
 #[derive(Debug, Args)]
 struct Run {
+    /// A scenario file, or the name of one that comes with the simulator: lan, wan, bursty, mobile,
+    /// satellite, partition, pauses, restart_storm, late_monitor. Without one the flags say everything
+    #[arg(value_name = "SCENARIO", conflicts_with = "Flags")]
+    scenario: Option<String>,
+    #[command(flatten)]
+    flags: Flags,
+    /// Keys every random number; the same seed is the same run [default: 2328, or as the file says]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Threads to run on; the result doesn't depend on it [default: as many as there are cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<std::num::NonZeroU16>,
+    /// Prints JSON instead of a table
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Prints CSV instead of a table: one row for each group, and one for all if there are several
+    #[arg(long)]
+    csv: bool,
+}
+
+#[derive(Debug, Args)]
+struct Flags {
     /// How many nodes
     #[arg(long, value_name = "N", default_value_t = 1)]
     nodes: u32,
@@ -145,15 +171,6 @@ struct Run {
     /// Somebody sets the monitor's clock: +1h@60s or -1h@60s; may be repeated
     #[arg(long, value_name = "SPEC", allow_hyphen_values = true)]
     clock_step: Vec<ClockStep>,
-    /// Threads to run on; the result doesn't depend on it [default: as many as there are cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<std::num::NonZeroU16>,
-    /// Keys every random number; the same seed is the same run
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
-    seed: u64,
-    /// Prints JSON instead of a table
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -168,6 +185,8 @@ pub fn main() -> ExitCode {
         Command::Run(asked) => run(&asked),
         Command::Validate(args) => crate::validate::run(args),
         Command::Replay(args) => crate::replay::run(&args),
+        Command::Models(args) => crate::models::run(&args),
+        Command::Sweep(args) => crate::sweep::run(&args),
         Command::Advise(args) => crate::advise::run(&args),
     };
     match done {
@@ -183,8 +202,8 @@ pub fn main() -> ExitCode {
 fn run(asked: &Run) -> anyhow::Result<ExitCode> {
     // First of all, so that an interrupt finds it in place as soon as anything has been printed.
     let interrupted = interrupts();
-    let scenario = asked.scenario();
     let mut stderr = io::stderr();
+    let Some(scenario) = asked.scenario(&mut stderr) else { return Ok(ExitCode::from(2)) };
     let _ = writeln!(stderr, "{}", report::head(&scenario));
     let faults = scenario.check();
     if !faults.is_empty() {
@@ -203,10 +222,10 @@ fn run(asked: &Run) -> anyhow::Result<ExitCode> {
         !interrupted.load(Ordering::Relaxed)
     });
     bar.clear();
-    let text = if asked.json {
-        serde_json::to_string_pretty(&report::json(&scenario, &outcome))? + "\n"
-    } else {
-        report::table(&scenario, &outcome)
+    let text = match (asked.json, asked.csv) {
+        (true, _) => serde_json::to_string_pretty(&report::json(&scenario, &outcome))? + "\n",
+        (false, true) => report::csv(&scenario, &outcome),
+        (false, false) => report::table(&scenario, &outcome),
     };
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever stopped reading has what he wanted.
@@ -216,7 +235,43 @@ fn run(asked: &Run) -> anyhow::Result<ExitCode> {
 }
 
 impl Run {
-    fn scenario(&self) -> Scenario {
+    /// What is to be run; nothing if a file can't be, and then why has been said.
+    fn scenario(&self, stderr: &mut impl Write) -> Option<Scenario> {
+        let Some(name) = &self.scenario else { return Some(self.flags.scenario(self.seed.unwrap_or(DEFAULT_SEED))) };
+        match read(name) {
+            Ok(scenario) => Some(Scenario { seed: self.seed.unwrap_or(scenario.seed), ..scenario }),
+            Err(faults) => {
+                // Who made this, even if nothing comes of it.
+                let _ = writeln!(stderr, "systole-sim {}", report::VERSION);
+                for fault in faults {
+                    let _ = writeln!(stderr, "systole-sim: {fault}");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Reads the scenario in the file of that name, or the one that comes with the simulator.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(crate) fn read(name: &str) -> Result<Scenario, Vec<String>> {
+    let text = match (std::fs::read_to_string(name), Scenario::built_in(name)) {
+        (Ok(text), _) => text,
+        (Err(_), Some(text)) => text.into(),
+        (Err(error), None) => {
+            let known = Scenario::built_in_names().collect::<Vec<_>>().join(", ");
+            return Err(vec![format!(
+                "can't read the scenario {name}: {error}; these come with the simulator: {known}"
+            )]);
+        }
+    };
+    Scenario::read(&text).map_err(|faults| faults.iter().map(|fault| format!("{name}:{fault}")).collect())
+}
+
+impl Flags {
+    fn scenario(&self, seed: u64) -> Scenario {
         let heartbeats = self.heartbeats.unwrap_or(1_000_000.max(u64::from(self.nodes) * 100));
         let group = Group {
             nodes: self.nodes,
@@ -255,7 +310,7 @@ impl Run {
             restarts: self.restart.clone(),
             clock_steps: self.clock_step.clone(),
         };
-        Scenario { seed: self.seed, groups: vec![group], monitor }
+        Scenario { seed, groups: vec![group], monitor }
     }
 }
 
@@ -313,6 +368,6 @@ mod tests {
     fn flags_left_out_mean_the_default_scenario() {
         let cli = Cli::parse_from(["systole-sim", "run", "--heartbeats=100000", "--crashes=0"]);
         let Command::Run(asked) = cli.command else { panic!("it was `run` that was asked for") };
-        assert_eq!(asked.scenario(), Scenario::default());
+        assert_eq!(asked.scenario(&mut io::sink()), Some(Scenario::default()));
     }
 }

@@ -7,7 +7,7 @@
 //! Student's t). A rate seen fewer than [`RARE`] times has too few
 //! batches with anything in them: there, and only there, counts are taken to be Poisson.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Into so many batches a run is cut.
 pub const BATCHES: usize = 100;
@@ -23,7 +23,7 @@ const Z: f64 = 1.959_964;
 
 /// An estimate with its 95 % confidence interval. What the run can't tell is nothing: with no
 /// mistake at all the mean time between mistakes has a lower end and neither a value nor an upper.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The estimate.
     pub value: Option<f64>,

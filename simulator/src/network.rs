@@ -70,12 +70,7 @@ impl Network {
             duplicates: stream(actor, Purpose::Duplicate),
             reorder: stream(actor, Purpose::Reorder),
         };
-        // A node's numbers for all partitions come from one stream, in their order.
-        let cut = |actor: Actor| {
-            let mut choice = stream(actor, Purpose::Partition);
-            let partitions = group(actor).partitions.iter().enumerate();
-            partitions.map(|(bit, partition)| u64::from(choice.chance(partition.share)) << bit).sum()
-        };
+        let cut = |actor: Actor| cut_off(scenario, actor);
         let any = |has: fn(&Group) -> bool| scenario.groups.iter().any(has);
         let detours =
             any(|group| group.duplicates > 0.0 || group.reorder.is_some() || group.transport != Transport::Datagram);
@@ -156,6 +151,15 @@ fn fate(lost: bool, cut: bool) -> Fate {
     }
 }
 
-fn is_cut(group: &Group, cut: u64, now: Instant) -> bool {
+/// Which of its group's partitions a node is cut off by, one bit each. Its numbers for all of them
+/// come from one stream, in their order.
+pub(crate) fn cut_off(scenario: &Scenario, actor: Actor) -> u64 {
+    let mut choice = Stream::new(scenario.seed, actor, Purpose::Partition);
+    let partitions = scenario.groups[actor.group as usize].partitions.iter().enumerate();
+    partitions.map(|(bit, partition)| u64::from(choice.chance(partition.share)) << bit).sum()
+}
+
+/// Whether a node that is cut off by these partitions can't be heard at `now`.
+pub(crate) fn is_cut(group: &Group, cut: u64, now: Instant) -> bool {
     cut != 0 && group.partitions.iter().enumerate().any(|(bit, partition)| cut >> bit & 1 == 1 && partition.cuts(now))
 }

@@ -13,7 +13,7 @@
 //! stood already took no time. Crashes of lives that nobody ever heard of say nothing.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use systole_core::{Instant, Liveness, Span};
 
 use crate::estimate::{BATCHES, Estimate, Pair, mean, rate, ratio};
@@ -25,7 +25,7 @@ use crate::slice::Slice;
 use crate::truth::{Fact, Truth};
 
 /// What a run says about its detector, by Chen's names, with 95 % confidence intervals.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Qos {
     /// Times that a node was suspected while it was up: S-transitions.
     pub mistakes: u64,
@@ -55,10 +55,14 @@ pub struct Qos {
     pub mistakes_by_cause: Causes,
     /// What the false failures were due to.
     pub false_failures_by_cause: Causes,
+    /// T_D at each of [`SHARES`], to draw its distribution; empty if no crash was found.
+    pub detection_quantiles_s: Vec<f64>,
+    /// The time to the failure that lasts at each of [`SHARES`].
+    pub failure_quantiles_s: Vec<f64>,
 }
 
 /// How many of something were due to what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Causes {
     /// The monitor itself: its buffer overflowed, it was down, or hadn't read what had arrived.
     pub monitor: u64,
@@ -78,8 +82,20 @@ pub struct Causes {
     pub timeout: u64,
 }
 
+/// At which shares of the crashes found a distribution of times is kept: each fiftieth, and the tail.
+pub const SHARES: [f64; 54] = {
+    let mut shares = [1.0; 54];
+    let mut n = 0;
+    while n < 50 {
+        shares[n] = n as f64 / 50.0;
+        n += 1;
+    }
+    (shares[50], shares[51], shares[52]) = (0.99, 0.995, 0.999);
+    shares
+};
+
 /// A distribution of times in seconds. Nothing where there is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Times {
     /// How many there are.
     pub count: u64,
@@ -492,6 +508,8 @@ impl Tally {
             false_failures_per_node_year: failure_rate.times(31_557_600.0),
             detection_time_s: self.suspected_after.times(),
             failure_time_s: self.failed_after.times(),
+            detection_quantiles_s: self.suspected_after.quantiles(),
+            failure_quantiles_s: self.failed_after.quantiles(),
             mistakes_by_cause: self.mistakes,
             false_failures_by_cause: self.failures,
         }
@@ -523,13 +541,25 @@ impl Waits {
         self.longest = self.longest.max(other.longest);
     }
 
+    /// Of each of [`SHARES`] the longest time that it took; of share 0 the shortest of all.
+    fn quantiles(&self) -> Vec<f64> {
+        if self.micros.is_empty() {
+            return Vec::new();
+        }
+        SHARES.iter().map(|share| self.quantile(*share)).collect()
+    }
+
+    /// Exact to a thousandth of itself.
+    fn quantile(&self, share: f64) -> f64 {
+        (self.micros.value_at_quantile(share) as f64 / 1e6).min(self.longest.secs_f64())
+    }
+
     fn times(&self) -> Times {
         let count = self.micros.len();
         if count == 0 {
             return Times::default();
         }
-        let longest = self.longest.secs_f64();
-        let quantile = |share| Some((self.micros.value_at_quantile(share) as f64 / 1e6).min(longest));
+        let quantile = |share| Some(self.quantile(share));
         let mean = mean(count, seconds(self.sum), self.squares as f64 / 1e12);
         Times {
             count,
@@ -540,7 +570,7 @@ impl Waits {
             p90: quantile(0.9),
             p99: quantile(0.99),
             p999: quantile(0.999),
-            max: Some(longest),
+            max: Some(self.longest.secs_f64()),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use crate::estimate::Estimate;
-use crate::qos::{Causes, Times};
+use crate::qos::{Causes, Qos, Times};
 use crate::run::Outcome;
 use crate::scenario::Scenario;
 
@@ -26,8 +26,7 @@ pub fn head(scenario: &Scenario) -> String {
 pub fn json(scenario: &Scenario, outcome: &Outcome) -> Value {
     let parameters: Map<String, Value> =
         scenario.parameters().into_iter().map(|(name, value)| (name, value.into())).collect();
-    let qos = &outcome.qos;
-    json!({
+    let mut all = json!({
         "version": VERSION,
         "seed": scenario.seed,
         "parameters": parameters,
@@ -41,28 +40,67 @@ pub fn json(scenario: &Scenario, outcome: &Outcome) -> Value {
         "heartbeats_per_second": outcome.heartbeats as f64 / outcome.span_s,
         "bytes_per_second": bytes_per_second(outcome),
         "span_s": outcome.span_s,
-        "mistakes": qos.mistakes,
-        "mistake_recurrence_s": qos.mistake_recurrence_s,
-        "mistake_duration_s": qos.mistake_duration_s,
-        "query_accuracy": qos.query_accuracy,
-        "mistake_rate_per_s": qos.mistake_rate_per_s,
-        "detection_time_s": qos.detection_time_s,
         "detection_bound_s": scenario.bound().secs_f64(),
-        "failure_time_s": qos.failure_time_s,
-        "crashes": qos.crashes,
-        "missed": qos.missed,
-        "false_failures": qos.false_failures,
-        "false_failures_per_fleet_day": qos.false_failures_per_fleet_day,
-        "false_failures_per_node_year": qos.false_failures_per_node_year,
-        "mistakes_by_cause": qos.mistakes_by_cause,
-        "false_failures_by_cause": qos.false_failures_by_cause,
         "trace_hash": hash(outcome),
-    })
+    });
+    add(&mut all, &outcome.qos);
+    if outcome.groups.len() > 1 {
+        let groups = scenario.groups.iter().zip(&outcome.groups).map(|(group, qos)| {
+            let mut one = json!({ "group": group.name, "detection_bound_s": group.bound().secs_f64() });
+            add(&mut one, qos);
+            one
+        });
+        all["groups"] = groups.collect();
+    }
+    all
+}
+
+/// Puts the measures beside what is there.
+fn add(into: &mut Value, qos: &Qos) {
+    let measures = serde_json::to_value(qos).expect("numbers and names");
+    if let (Value::Object(into), Value::Object(measures)) = (into, measures) {
+        into.extend(measures);
+    }
+}
+
+/// The outcome as CSV: a row for each group, and one for all of them if there are several.
+pub fn csv(scenario: &Scenario, outcome: &Outcome) -> String {
+    let mut rows: Vec<(&str, &Qos)> =
+        scenario.groups.iter().map(|group| group.name.as_str()).zip(&outcome.groups).collect();
+    if rows.len() > 1 {
+        rows.push(("all", &outcome.qos));
+    }
+    let mut out = String::from("group,");
+    out += &columns(&Qos::default()).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(",");
+    for (name, qos) in rows {
+        let values: Vec<String> = columns(qos).into_iter().map(|(_, value)| value).collect();
+        write!(out, "\n{name},{}", values.join(",")).expect("a string takes everything");
+    }
+    out + "\n"
+}
+
+/// Every measure by name; what isn't known is empty.
+fn columns(qos: &Qos) -> Vec<(String, String)> {
+    let Ok(Value::Object(measures)) = serde_json::to_value(qos) else { return Vec::new() };
+    let cell = |value: &Value| if value.is_null() { String::new() } else { value.to_string() };
+    let mut columns = Vec::new();
+    for (name, value) in &measures {
+        match value {
+            Value::Object(parts) => {
+                columns.extend(parts.iter().map(|(part, value)| (format!("{name}.{part}"), cell(value))));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                columns.push((name.clone(), cell(value)));
+            }
+            // A distribution doesn't fit into a cell: `--json` has it.
+            Value::Array(_) => {}
+        }
+    }
+    columns
 }
 
 /// The outcome as a table.
 pub fn table(scenario: &Scenario, outcome: &Outcome) -> String {
-    let qos = &outcome.qos;
     let mut out = String::new();
     let mut row = |name: &str, value: String| writeln!(out, "{name:<34}{value}").expect("a string takes everything");
     if outcome.stopped {
@@ -75,21 +113,32 @@ pub fn table(scenario: &Scenario, outcome: &Outcome) -> String {
         row("dropped by the monitor", format!("{} datagrams", outcome.datagrams_dropped));
     }
     row("virtual time", format!("{} s", number(outcome.span_s)));
+    measures(&mut row, &outcome.qos);
+    row("trace hash", hash(outcome));
+    if outcome.groups.len() > 1 {
+        for (group, qos) in scenario.groups.iter().zip(&outcome.groups) {
+            row("", String::new());
+            row("group", group.name.clone());
+            measures(&mut row, qos);
+        }
+    }
+    out
+}
+
+fn measures(row: &mut impl FnMut(&str, String), qos: &Qos) {
     row("mistakes", qos.mistakes.to_string());
     row("  from one to the next (T_MR)", estimate(qos.mistake_recurrence_s, "s"));
     row("  duration (T_M)", estimate(qos.mistake_duration_s, "s"));
     row("  rate", estimate(qos.mistake_rate_per_s, "per s and node"));
     row("query accuracy (P_A)", estimate(qos.query_accuracy, ""));
-    causes(&mut row, &qos.mistakes_by_cause);
+    causes(row, &qos.mistakes_by_cause);
     row("false failures", qos.false_failures.to_string());
     row("  in the whole fleet", estimate(qos.false_failures_per_fleet_day, "per day"));
     row("  of one node", estimate(qos.false_failures_per_node_year, "per year"));
-    causes(&mut row, &qos.false_failures_by_cause);
+    causes(row, &qos.false_failures_by_cause);
     row("crashes", format!("{}, {} of them missed", qos.crashes, qos.missed));
-    times(&mut row, "  until suspect (T_D)", &qos.detection_time_s);
-    times(&mut row, "  until failed", &qos.failure_time_s);
-    row("trace hash", hash(outcome));
-    out
+    times(row, "  until suspect (T_D)", &qos.detection_time_s);
+    times(row, "  until failed", &qos.failure_time_s);
 }
 
 /// What happened how often, the most frequent first.

@@ -141,3 +141,74 @@ fn an_interrupt_keeps_what_is_done() {
     assert_eq!(said["complete"], false);
     assert!(said["heartbeats"].as_u64().is_some_and(|heartbeats| heartbeats < 1_000_000_000));
 }
+
+#[test]
+fn a_scenario_that_comes_with_it_runs_and_tells_of_each_group() {
+    let output = simulate("satellite --json --seed 9");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(said["seed"], 9);
+    let mistakes = |group: usize| said["groups"][group]["mistakes"].as_u64().expect("a count");
+    assert_eq!(said["groups"][0]["group"], "aliased");
+    assert_eq!(mistakes(0) + mistakes(1), said["mistakes"].as_u64().expect("a count"));
+    assert!(mistakes(0) > 0 && mistakes(1) > 0);
+}
+
+#[test]
+fn a_monitor_in_trouble_makes_no_mistakes_but_its_own() {
+    let output = simulate("late_monitor --json");
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(said["datagrams_dropped"].as_u64().is_some_and(|dropped| dropped > 0), "{said:#}");
+    let causes = said["mistakes_by_cause"].as_object().expect("causes");
+    for (cause, count) in causes {
+        assert!(cause == "monitor" || count == 0, "{cause}: {count}");
+    }
+    assert!(causes["monitor"].as_u64().is_some_and(|count| count > 0));
+}
+
+#[test]
+fn a_file_and_flags_are_not_mixed_and_a_missing_file_says_what_there_is() {
+    let output = simulate("lan --nodes 7");
+    assert_eq!(output.status.code(), Some(2));
+    let output = simulate("nowhere.toml");
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text.contains("can't read the scenario nowhere.toml") && text.contains("restart_storm"), "{text}");
+}
+
+#[test]
+fn csv_has_a_row_for_each_group_and_one_for_all() {
+    let output = simulate("satellite --csv");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), ["group", "aliased", "jittered", "all"]);
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()));
+    assert!(rows[0].contains(&"mistake_rate_per_s.ci_low") && rows[0].contains(&"detection_time_s.p999"));
+}
+
+#[test]
+fn a_shipped_trace_is_a_model_by_its_name_and_a_report_says_what_it_is_used_by() {
+    let said = json("--interval 1s --loss trace:lorawan --delay trace:mobile-5g,by=row --heartbeats 20000 --seed 7");
+    let believed = said["heartbeats_believed"].as_u64().expect("a count");
+    assert!((19_000..20_000).contains(&believed), "{believed}");
+    let output = simulate("--loss trace:no-such-trace");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("no-such-trace") && said.contains("lorawan"), "{said}");
+}
+
+#[test]
+fn models_are_held_against_a_trace_and_only_what_keeps_its_correlation_has_it() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_systole-sim"));
+    let output = command.args(["models", "collector-overload", "--seeds", "20", "--json"]).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    let delays = &said["comparisons"][1];
+    assert_eq!(delays["of"], "delay");
+    let at = delays["real"].as_array().and_then(|real| real.iter().position(|each| each[0] == "autocorrelation 1"));
+    let models = delays["models"].as_array().expect("models");
+    for model in models {
+        let name = model["model"].as_str().expect("a name");
+        let inside = model["statistics"][at.expect("the statistic")]["inside"].as_bool();
+        assert_eq!(inside, Some(!name.starts_with("weibull") || name.contains("lag1")), "{name}");
+    }
+}

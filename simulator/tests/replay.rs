@@ -132,3 +132,12 @@ fn flags_that_make_no_sense_give_exit_code_2() {
         assert!(code == Some(2) && said.contains(reason), "{flags:?}: {said}");
     }
 }
+
+#[test]
+fn the_help_names_every_shipped_trace() {
+    let output = replay(&["--help"]);
+    let help = String::from_utf8_lossy(&output.stdout);
+    for name in systole_sim::trace::Trace::shipped_names() {
+        assert!(help.contains(name), "{name}: {help}");
+    }
+}

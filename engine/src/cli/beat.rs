@@ -145,7 +145,7 @@ fn until_stopped(args: &Args, interval: Span) -> anyhow::Result<ExitCode> {
 /// A node that beats at its interval.
 struct Pulse {
     sender: Sender,
-    interval: Span,
+    schedule: Schedule,
     load: Option<f32>,
     metrics: Vec<(String, f64)>,
     random: Random,
@@ -155,14 +155,15 @@ impl Pulse {
     fn start(args: &Args, interval: Span) -> anyhow::Result<Self> {
         let sender = Sender::connect(&args.to, args.about(Some(interval))).map_err(Usage::if_no_address)?;
         let random = Random::new(Random::any_seed());
-        Ok(Self { sender, interval, load: args.load, metrics: args.metrics.clone(), random })
+        let schedule = Schedule::new(interval, Instant::now());
+        Ok(Self { sender, schedule, load: args.load, metrics: args.metrics.clone(), random })
     }
 
     /// Beats, and returns when to beat again.
     fn beat(&mut self) -> anyhow::Result<Instant> {
         let metrics: Vec<(&str, f64)> = self.metrics.iter().map(|(name, number)| (&**name, *number)).collect();
         self.sender.beat(self.load, &metrics).map_err(refused)?;
-        Ok(Instant::now() + shortened(self.interval, self.random.share()))
+        Ok(self.schedule.next(Instant::now(), self.random.share()))
     }
 
     /// Twice, since the first may get lost.
@@ -204,9 +205,29 @@ impl Args {
     }
 }
 
-/// The interval less up to a tenth of it; never longer than declared.
-fn shortened(interval: Span, share: f64) -> Duration {
-    Duration::from_nanos(interval.nanos()).mul_f64(1.0 - JITTER * share)
+/// When to beat: every interval by the clock, each time up to a tenth of it early, so that a fleet
+/// that was started together doesn't beat together. The schedule stands still, since a detector that
+/// follows it takes one that slips for lateness.
+struct Schedule {
+    interval: Duration,
+    place: Instant,
+}
+
+impl Schedule {
+    /// The first beat is at `now`.
+    fn new(interval: Span, now: Instant) -> Self {
+        Self { interval: Duration::from_nanos(interval.nanos()), place: now }
+    }
+
+    /// When to beat after the one that was sent at `now`.
+    fn next(&mut self, now: Instant, share: f64) -> Instant {
+        self.place += self.interval;
+        if self.place <= now {
+            // The process was stopped for longer than an interval: what it missed is not made up for.
+            self.place = now + self.interval;
+        }
+        (self.place - self.interval.mul_f64(JITTER * share)).max(now)
+    }
 }
 
 /// The signals, as they come.
@@ -307,10 +328,24 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_never_longer_than_the_interval_and_at_most_a_tenth_shorter() {
-        assert_eq!(shortened(Span::from_secs(1), 0.0), Duration::from_secs(1));
-        let shortest = shortened(Span::from_secs(1), 0.999_999);
-        assert!(shortest >= Duration::from_millis(900) && shortest < Duration::from_millis(901));
+    fn a_beat_is_up_to_a_tenth_early_and_the_schedule_stands_still() {
+        let begun = Instant::now();
+        let mut schedule = Schedule::new(Span::from_secs(1), begun);
+        let mut now = begun;
+        for (number, share) in (1..).zip([0.0, 0.5, 0.999_999, 0.0, 0.25]) {
+            // Each is sent a little late, and that doesn't add up.
+            now = schedule.next(now, share) + Duration::from_millis(7);
+            let early = (begun + Duration::from_secs(number)) - (now - Duration::from_millis(7));
+            assert!(early <= Duration::from_millis(100), "{early:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_missed_while_the_process_was_stopped_is_not_made_up_for() {
+        let begun = Instant::now();
+        let mut schedule = Schedule::new(Span::from_secs(1), begun);
+        let late = begun + Duration::from_secs(30);
+        assert_eq!(schedule.next(late, 0.0), late + Duration::from_secs(1));
     }
 
     #[test]

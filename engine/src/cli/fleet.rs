@@ -14,8 +14,8 @@ use systole_core::{NAME_MAX, Span, is_name};
 use crate::cli::usage::Usage;
 use crate::client::Client;
 use crate::fleet::{
-    Act, Fleet, Happening, INTERVAL_MAX, INTERVAL_MIN, NODES_MAX, Progress, Random, Roster, Script, Toll, While,
-    counted, length_needed, thousands,
+    Act, Delay, Fleet, Happening, INTERVAL_MAX, INTERVAL_MIN, Loss, NODES_MAX, Progress, Random, Roster, Script, Toll,
+    While, counted, length_needed, thousands,
 };
 use crate::sender;
 
@@ -47,9 +47,13 @@ pub struct Args {
     /// This share of the living nodes isn't heard from T to T
     #[arg(long, value_name = "FRACTION@T..T")]
     partition: Vec<While>,
-    /// Each heartbeat is lost with this probability
-    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = loss)]
-    loss: f64,
+    /// Which heartbeats get lost: none, a probability such as 0.01, or gilbert:p=0.01,burst=5
+    #[arg(long, value_name = "SPEC", default_value = "none", allow_hyphen_values = true)]
+    loss: Loss,
+    /// How long the others are on their way, so that they arrive late and may overtake each other: const:20ms,
+    /// uniform:10ms..30ms, exp:20ms, or lognormal:median=20ms,sigma=0.5
+    #[arg(long, value_name = "SPEC", default_value = "const:0ms", allow_hyphen_values = true)]
+    delay: Delay,
     /// So many nodes begin a new life: those that were killed first, then living ones
     #[arg(long, value_name = "N@T")]
     restart: Vec<Toll>,
@@ -77,7 +81,8 @@ const EXAMPLES: &str = "Examples:
   systole fleet --nodes 100000 --interval 10s                            10,000 heartbeats a second
   systole fleet --nodes 5000 --kill 20@10s --events http://127.0.0.1:2329
                                                                          is every death found, and no other?
-  systole fleet --nodes 5000 --partition 0.3@10s..30s --loss 0.01 --for 60s";
+  systole fleet --nodes 5000 --partition 0.3@10s..30s --loss 0.01 --for 60s
+  systole fleet --nodes 5000 --loss gilbert:p=0.01,burst=5 --delay exp:20ms   a network as systole-sim has it";
 
 /// Runs the command.
 ///
@@ -103,6 +108,7 @@ impl Args {
     fn fleet(&self) -> anyhow::Result<Fleet> {
         let script = self.script()?;
         let needed = length_needed(&script, self.interval).filter(|_| self.events.is_some());
+        let needed = needed.map(|length| length + self.delay.reach());
         let length = self.length.or(needed);
         if let (Some(length), Some(last)) = (length, script.last()) {
             ensure!(
@@ -123,6 +129,7 @@ impl Args {
             interval: self.interval,
             introduce_every: self.name_every,
             loss: self.loss,
+            delay: self.delay,
             script,
             length,
             seed: self.seed.unwrap_or_else(Random::any_seed),
@@ -185,6 +192,7 @@ impl Args {
 /// What will be missing from the report, if anything.
 fn too_short(fleet: &Fleet) -> Option<String> {
     let needed = length_needed(&fleet.script, fleet.interval).filter(|_| fleet.events.is_some())?;
+    let needed = needed + fleet.delay.reach();
     let length = fleet.length.filter(|length| *length < needed)?;
     Some(format!(
         "the run ends after {length}, before all verdicts on its last act are due; --for {} checks them too",
@@ -299,12 +307,6 @@ fn interval(text: &str) -> Result<Span, String> {
     Ok(span)
 }
 
-fn loss(text: &str) -> Result<f64, String> {
-    let wrong = || "a loss is a probability from 0 to below 1, such as 0.01".to_owned();
-    let loss: f64 = text.parse().map_err(|_| wrong())?;
-    if (0.0..1.0).contains(&loss) { Ok(loss) } else { Err(wrong()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,6 +360,10 @@ mod tests {
             ("--nodes 10 --interval 10.5ms", "whole milliseconds"),
             ("--nodes 10 --events nowhere", "http://HOST:PORT"),
             ("--nodes 10 --loss 1", "below 1"),
+            ("--nodes 10 --loss -0.1", "between 0 and 1"),
+            ("--nodes 10 --loss gilbert:p=0.01", "burst is missing"),
+            ("--nodes 10 --delay 20ms", "const:20ms"),
+            ("--nodes 10 --delay uniform:3ms..1ms", "runs backwards"),
             ("--nodes 10 --kill 11@1s", "more nodes than the 10 there are"),
             ("--nodes 10 --kill 1@9s --for 9s", "lengthen it"),
             ("--nodes 10 --groups 11", "lower --groups"),

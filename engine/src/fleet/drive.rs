@@ -1,21 +1,26 @@
 //! Sends a whole fleet's heartbeats: a few sockets, one thread, no state but 16 bytes a node.
 //!
 //! A turn does what is due: the acts of the script, goodbyes, then heartbeats, [`BURST`] at most, written straight into
-//! the batches that the kernel takes. A node's name is written and hashed anew each time, and always uses the same
+//! the batches that the kernel takes or, where they are to be delayed, first sent on their way. A node's name is written and hashed anew each time, and always uses the same
 //! socket. Nothing here sleeps: a turn says when the next is due.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use systole_core::wire::{Kind, Message, UnixMillis, emit_binary};
 use systole_core::{Incarnation, Instant, NodeId, Seq, Span};
 
+use super::delay::Delay;
 use super::pace::Pace;
 use super::population::{Beat, Census, Population, Turn};
+use super::random::Random;
 use super::roster::Roster;
 use super::script::{Act, Script, Step};
-use super::truth::Truth;
+use super::transit::{Passage, Transit};
+use super::truth::{LastBeat, Truth};
 use crate::clock::{Clock, Reading};
+use crate::profile::{Profile, Whole};
 use crate::sender::{self, ConnectError};
 use crate::udp::Outbox;
 
@@ -60,6 +65,8 @@ pub(super) struct Drive {
     clock: Clock,
     roster: Roster,
     population: Population,
+    /// Nothing where heartbeats arrive at once.
+    transit: Option<Transit>,
     pace: Pace,
     steps: VecDeque<Step>,
     /// Who says goodbye, and when.
@@ -69,17 +76,25 @@ pub(super) struct Drive {
     introduce_every: u32,
     incarnation: u64,
     tally: Tally,
+    /// When the heartbeats of this turn were due at their sockets.
+    written: Vec<Instant>,
+    /// How late they were written.
+    late: Profile,
     error: Option<std::io::Error>,
     name: String,
 }
 
 /// How a fleet beats.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Rhythm {
     /// How often each node beats.
     pub(super) interval: Span,
     /// A node tells its name on its first two heartbeats, and then on every so-manieth.
     pub(super) introduce_every: u32,
+    /// How long each heartbeat is on its way.
+    pub(super) delay: Delay,
+    /// Where the delays are drawn from.
+    pub(super) delays: Random,
 }
 
 /// How many sockets a fleet speaks from.
@@ -118,7 +133,10 @@ impl Drive {
             introduce_every: rhythm.introduce_every.max(1),
             incarnation: sender::unix_millis(&clock),
             tally: Tally::default(),
+            written: Vec::new(),
+            late: Profile::new(),
             error: None,
+            transit: (rhythm.delay != Delay::NONE).then(|| Transit::new(rhythm.delay, rhythm.delays.clone())),
             name: String::new(),
             clock,
             roster,
@@ -130,33 +148,34 @@ impl Drive {
     pub(super) fn turn(&mut self, done: &mut dyn FnMut(Done<'_>)) -> Instant {
         let reading = self.clock.read();
         let wall = Instant::from_nanos(reading.unix_nanos);
-        let since_start = reading.now.since(self.pace.start());
-        while let Some(step) = self.steps.pop_front_if(|step| step.at <= since_start) {
+        while let Some(step) = self.steps.pop_front_if(|step| self.pace.start() + step.at <= reading.now) {
+            // What was due before it was sent before it, however late both are: then it happened when it was to happen.
+            let planned = self.pace.start() + step.at;
+            let before = self.pace.take_until(reading.now, planned, u64::MAX);
+            self.beat(before, reading);
+            let wall = wall - reading.now.since(planned);
             let nodes = self.population.act(step.act, &self.roster, wall);
             if matches!(step.act, Act::Goodbye(_)) {
                 self.farewells.extend(nodes.iter().map(|node| (reading.now, *node)));
                 self.farewells.extend(nodes.iter().map(|node| (reading.now + GOODBYE_AGAIN, *node)));
             }
-            done(Done { at: since_start, wall, act: step.act, nodes: &nodes });
+            done(Done { at: step.at, wall, act: step.act, nodes: &nodes });
         }
         while let Some((_, node)) = self.farewells.pop_front_if(|(at, _)| *at <= reading.now) {
             let beat = self.population.goodbye(node);
             self.tally.goodbyes += 1;
-            self.write(Kind::Goodbye, node, beat, reading);
+            self.write(Kind::Goodbye, node, beat, wall);
         }
-        for turn in self.pace.take(reading.now, BURST) {
-            let node = self.pace.node(turn);
-            match self.population.beat(node, wall) {
-                Turn::Sent(beat) => {
-                    self.tally.sent += 1;
-                    self.write(Kind::Heartbeat, node, beat, reading);
-                }
-                Turn::Lost => self.tally.lost += 1,
-                Turn::Cut => self.tally.cut += 1,
-                Turn::Silent => {}
-            }
+        let turns = self.pace.take(reading.now, BURST);
+        self.beat(turns, reading);
+        for _ in 0..BURST {
+            let Some(passage) = self.transit.as_mut().and_then(|transit| transit.arrive(reading.now)) else { break };
+            let last = LastBeat { sent: passage.sent, arrived: wall };
+            self.arrive(passage.node, passage.beat, last, passage.due);
         }
         self.flush();
+        let now = self.clock.now();
+        self.written.drain(..).for_each(|due| self.late.record(now.since(due), 0));
         self.next_due()
     }
 
@@ -178,6 +197,11 @@ impl Drive {
     /// Why something couldn't be sent, the last time that this happened.
     pub(super) const fn error(&self) -> Option<&std::io::Error> {
         self.error.as_ref()
+    }
+
+    /// How late heartbeats left this process, compared with the plan.
+    pub(super) fn late(&self) -> Whole {
+        [&self.late].into_iter().collect()
     }
 
     /// How many nodes are in which state.
@@ -203,11 +227,41 @@ impl Drive {
     fn next_due(&self) -> Instant {
         let step = self.steps.front().map(|step| self.pace.start() + step.at);
         let farewell = self.farewells.front().map(|(at, _)| *at);
-        [step, farewell].into_iter().flatten().fold(self.pace.next_due(), Instant::min)
+        let passage = self.transit.as_ref().and_then(Transit::next_due);
+        [step, farewell, passage].into_iter().flatten().fold(self.pace.next_due(), Instant::min)
+    }
+
+    /// Gives these turns to their nodes: what is sent is written, or sets out.
+    fn beat(&mut self, turns: Range<u64>, reading: Reading) {
+        let wall = Instant::from_nanos(reading.unix_nanos);
+        for turn in turns {
+            let node = self.pace.node(turn);
+            let planned = self.pace.due(turn);
+            let delay = self.transit.as_mut().map(Transit::delay);
+            match (self.population.beat(node), &mut self.transit, delay) {
+                (Turn::Sent(beat), Some(transit), Some(delay)) => {
+                    // Counted from when it was due: that this turn is late must not make it later still.
+                    let sent = wall - reading.now.since(planned);
+                    transit.enter(Passage { due: planned + delay, sent, node, beat });
+                }
+                (Turn::Sent(beat), _, _) => self.arrive(node, beat, LastBeat { sent: wall, arrived: wall }, planned),
+                (Turn::Lost, _, _) => self.tally.lost += 1,
+                (Turn::Cut, _, _) => self.tally.cut += 1,
+                (Turn::Silent, _, _) => {}
+            }
+        }
+    }
+
+    /// A heartbeat comes out at the other end of its way, where it was `due`.
+    fn arrive(&mut self, node: u32, beat: Beat, last: LastBeat, due: Instant) {
+        self.tally.sent += 1;
+        self.written.push(due);
+        self.population.arrive(node, beat, last);
+        self.write(Kind::Heartbeat, node, beat, last.sent);
     }
 
     /// Writes one message into the batch of its lane.
-    fn write(&mut self, kind: Kind, node: u32, beat: Beat, reading: Reading) {
+    fn write(&mut self, kind: Kind, node: u32, beat: Beat, sent: Instant) {
         self.roster.write_name(node, &mut self.name);
         let introduce = beat.seq <= 2 || beat.seq.wrapping_add(node).is_multiple_of(self.introduce_every);
         let message = Message {
@@ -215,7 +269,7 @@ impl Drive {
             group: introduce.then(|| &*self.roster.groups()[self.roster.group_of(node)]),
             incarnation: Some(Incarnation::new(self.incarnation + u64::from(beat.life))),
             seq: Some(Seq::new(u64::from(beat.seq))),
-            sent: UnixMillis::new(reading.unix_nanos / 1_000_000),
+            sent: UnixMillis::new(sent.nanos() / 1_000_000),
             interval: Some(self.interval),
             load: Some(load(node, beat.seq)),
             ..Message::of(kind, NodeId::of(&self.name))
@@ -245,7 +299,8 @@ fn load(node: u32, seq: u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::random::Random;
+    use crate::fleet::loss::Loss;
+    use crate::fleet::population::Way;
     use std::collections::{BTreeMap, BTreeSet};
     use std::net::UdpSocket;
     use systole_core::wire::messages;
@@ -257,10 +312,15 @@ mod tests {
     }
 
     fn drive(socket: &UdpSocket, nodes: u32, script: &Script) -> Drive {
+        delayed(socket, nodes, script, Delay::NONE)
+    }
+
+    fn delayed(socket: &UdpSocket, nodes: u32, script: &Script, delay: Delay) -> Drive {
         let clock = Clock::start();
         let roster = Roster::new(nodes, "node-", vec!["a".into(), "b".into()]);
-        let rhythm = Rhythm { interval: Span::from_millis(20), introduce_every: 16 };
-        let population = Population::new(nodes, 0.0, Random::new(1));
+        let rhythm = Rhythm { interval: Span::from_millis(20), introduce_every: 16, delay, delays: Random::new(2) };
+        let way = Way { loss: Loss::None, delayed: delay != Delay::NONE };
+        let population = Population::new(nodes, way, Random::new(1));
         let to = [socket.local_addr().unwrap()];
         Drive::new(&to, roster, population, &rhythm, script, clock, clock.now()).unwrap()
     }
@@ -307,6 +367,29 @@ mod tests {
         assert!(leaving.clone().all(|said| said.iter().filter(|one| one.0 == Kind::Goodbye).count() == 2));
         assert_eq!(leaving.count(), 3);
         assert_eq!(heard.values().filter(|said| said.last().unwrap().1 > said[0].1).count(), 2);
+    }
+
+    #[test]
+    fn a_delayed_heartbeat_is_really_sent_later_and_may_be_overtaken() {
+        let socket = receiver();
+        let delay = "uniform:5ms..65ms".parse().unwrap();
+        let mut drive = delayed(&socket, 10, &Script::default(), delay);
+        let clock = drive.clock;
+        let (mut heard, mut delays): (BTreeMap<NodeId, Vec<u64>>, Vec<u64>) = Default::default();
+        while delays.len() < 400 {
+            drive.turn(&mut |_| {});
+            let mut buffer = [0; 2048];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                let (message, _) = messages(&buffer[..length]).next().unwrap().unwrap();
+                heard.entry(message.node).or_default().push(message.seq.unwrap().number());
+                delays.push(clock.read().unix_nanos / 1_000_000 - message.sent.unwrap().millis());
+            }
+        }
+        // What it says of when it was sent is cut off to the millisecond, and this loop may be slow, but never quick.
+        assert!(delays.iter().all(|delay| *delay >= 5), "{delays:?}");
+        let mean = delays.iter().sum::<u64>() as f64 / delays.len() as f64;
+        assert!(mean > 30.0, "{mean}");
+        assert!(heard.values().any(|seqs| !seqs.is_sorted()), "none was overtaken");
     }
 
     #[test]

@@ -10,13 +10,18 @@
 //! The truth is known here because it is made here, so every verdict can be checked. Sending is one thread, watching
 //! another; the comparison comes at the end. It measures a monitor, it doesn't stand in for one.
 
+mod delay;
 mod drive;
+mod loss;
 mod pace;
 mod population;
+mod quality;
 mod random;
 mod report;
 mod roster;
 mod script;
+mod spec;
+mod transit;
 mod truth;
 mod verdicts;
 mod watch;
@@ -27,19 +32,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use systole_core::config::Settings;
-use systole_core::{Instant, Span};
+use systole_core::{Instant, Liveness, Span};
 
+pub use delay::Delay;
 pub use drive::Done;
+pub use loss::Loss;
+pub use quality::{Observed, Quality, Rate, Times, WARM_UP, measure};
 pub use random::Random;
-pub use report::{Deeds, Nodes, Points, Report, StoppedEarly, Verdicts, counted, thousands};
+pub use report::{Deeds, Late, Nodes, Points, Report, StoppedEarly, Verdicts, counted, thousands};
 pub use roster::{NODES_MAX, Roster};
 pub use script::{Act, Script, ScriptError, Step, Toll, While};
-pub use truth::{Farewell, Silence, Truth};
+pub use spec::SpecError;
+pub use truth::{Farewell, LastBeat, Silence, Truth, Why};
 pub use verdicts::{Complaint, Findings, Terms, Verdict, Wrong, check};
 
 use crate::clock::Clock;
 use drive::{Drive, Rhythm};
-use population::Population;
+use population::{Population, Way};
 use report::Asked;
 use watch::{Brief, Last, News, Watch};
 
@@ -56,8 +65,10 @@ pub struct Fleet {
     pub interval: Span,
     /// A node tells its name on its first two heartbeats and then on every so-manieth.
     pub introduce_every: u32,
-    /// Each heartbeat is lost with this probability.
-    pub loss: f64,
+    /// Which heartbeats get lost.
+    pub loss: Loss,
+    /// How long the others are on their way.
+    pub delay: Delay,
     /// What is done, and when.
     pub script: Script,
     /// How long it runs; for ever if nothing is said.
@@ -110,8 +121,8 @@ const NAP: Duration = Duration::from_millis(50);
 /// The monitor has so long for its last answers.
 const LAST_WORD: Span = Span::from_secs(30);
 
-/// How long a fleet has to run until the verdicts on the last act are in, at a monitor's default settings; nothing
-/// without an act.
+/// How long a fleet has to run until the verdicts on the last act are in, at a monitor's default settings and where
+/// heartbeats arrive at once; nothing without an act.
 pub fn length_needed(script: &Script, interval: Span) -> Option<Span> {
     let bound = Settings::default().detection_bound(interval).unwrap_or(interval * 10);
     // The last heartbeat was up to an interval ago; who comes back has up to another to be heard.
@@ -128,8 +139,14 @@ impl Fleet {
         // Everything is ready by then.
         let start = clock.now() + Span::from_millis(50);
         let mut random = Random::new(self.seed);
-        let population = Population::new(self.roster.len(), self.loss, Random::new(random.bits()));
-        let rhythm = Rhythm { interval: self.interval, introduce_every: self.introduce_every };
+        let way = Way { loss: self.loss, delayed: self.delay != Delay::NONE };
+        let population = Population::new(self.roster.len(), way, Random::new(random.bits()));
+        let rhythm = Rhythm {
+            interval: self.interval,
+            introduce_every: self.introduce_every,
+            delay: self.delay,
+            delays: Random::new(random.bits()),
+        };
         let watch = self.events.as_deref().map(|url| Watch::start(url, self.brief(start), clock)).transpose()?;
         let drive = Drive::new(&self.addresses, self.roster.clone(), population, &rhythm, &self.script, clock, start)?;
         let mut run =
@@ -142,6 +159,7 @@ impl Fleet {
         Brief {
             roster: self.roster.clone(),
             interval: self.interval,
+            reach: self.delay.reach(),
             start,
             first_act: self.script.steps().first().map(|step| start + step.at),
         }
@@ -205,22 +223,35 @@ impl Run<'_> {
         if let Some(watch) = self.watch.take() {
             watch.join();
         }
-        let findings = self.last.as_ref().map(|last| {
+        let roster = &self.fleet.roster;
+        let reading = self.clock.read();
+        let start = Instant::from_nanos(reading.unix_nanos) - reading.now.since(self.start);
+        let observed = Observed { nodes: roster.len(), interval: self.fleet.interval, start };
+        let found = self.last.as_ref().map(|last| {
             let terms = Terms { bounds: &last.bounds, slack: SLACK, end: last.end };
-            check(self.drive.truth(), &self.verdicts, |node| self.fleet.roster.group_of(node), &terms)
+            let (truth, group_of) = (self.drive.truth(), |node| roster.group_of(node));
+            let findings = check(truth, &self.verdicts, group_of, &terms);
+            (last, findings, measure(&observed, truth, &self.verdicts, group_of, &terms))
         });
         let asked = Asked {
             to: self.fleet.to.clone(),
             interval: self.fleet.interval,
             seed: self.fleet.seed,
             loss: self.fleet.loss,
+            delay: self.fleet.delay,
             slack: SLACK,
             planned: self.fleet.script.steps().len(),
             undone,
             whole: whole && undone == 0,
             heard,
         };
-        Ok(Report::new(&asked, &self.drive, self.done, ran, self.last.as_ref().zip(findings.as_ref())))
+        Ok(Report::new(
+            &asked,
+            &self.drive,
+            self.done,
+            ran,
+            found.as_ref().map(|(last, findings, quality)| (*last, findings, quality)),
+        ))
     }
 
     /// Sends what is due, hears what there is to hear, and returns when to come again.
@@ -257,7 +288,7 @@ impl Run<'_> {
 
     fn progress(&self, now: Instant) -> Progress {
         let census = self.drive.census();
-        let counted = |verdict: &&Verdict| verdict.to != systole_core::Liveness::Alive;
+        let counted = |verdict: &&Verdict| matches!(verdict.to, Liveness::Failed | Liveness::Left);
         Progress {
             elapsed: now.since(self.start),
             sent: self.drive.tally().sent,

@@ -41,24 +41,34 @@ impl Pace {
 
     /// The turns to be taken now, `most` at most. They count as taken.
     pub(super) fn take(&mut self, now: Instant, most: u64) -> Range<u64> {
+        self.take_until(now, now, most)
+    }
+
+    /// Of the turns to be taken now those that were due until then, `most` at most. They count as taken.
+    pub(super) fn take_until(&mut self, now: Instant, until: Instant, most: u64) -> Range<u64> {
         self.behind = self.behind.max(now.since(self.next_due()));
-        if now < self.start {
+        if until < self.start {
             return self.next..self.next;
         }
-        let elapsed = u128::from(now.since(self.start).nanos());
+        let elapsed = u128::from(until.since(self.start).nanos());
         let end = (elapsed * u128::from(self.nodes) / self.interval) as u64 + 1;
         if end - self.next.min(end) > self.nodes {
             self.skipped += end - self.nodes - self.next;
             self.next = end - self.nodes;
         }
-        let taken = self.next..end.clamp(self.next, self.next + most);
+        let taken = self.next..end.clamp(self.next, self.next.saturating_add(most));
         self.next = taken.end;
         taken
     }
 
     /// When the next turn is due.
     pub(super) fn next_due(&self) -> Instant {
-        let after = (u128::from(self.next) * self.interval).div_ceil(u128::from(self.nodes));
+        self.due(self.next)
+    }
+
+    /// When a turn is due.
+    pub(super) fn due(&self, turn: u64) -> Instant {
+        let after = (u128::from(turn) * self.interval).div_ceil(u128::from(self.nodes));
         self.start + Span::from_nanos(u64::try_from(after).unwrap_or(u64::MAX))
     }
 
@@ -116,6 +126,15 @@ mod tests {
         assert!(pace.take(after(9), 100).is_empty());
         assert_eq!(pace.take(after(35), 100), 1..4);
         assert_eq!(pace.next_due(), after(40));
+    }
+
+    #[test]
+    fn what_was_due_before_an_instant_can_be_taken_first() {
+        let mut pace = Pace::new(10, Span::from_millis(100), START);
+        assert_eq!(pace.take_until(after(45), after(20), u64::MAX), 0..3);
+        assert_eq!(pace.take_until(after(45), after(20), 100), 3..3);
+        assert_eq!(pace.take(after(45), 100), 3..5);
+        assert_eq!(pace.behind(), Span::from_millis(45));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What state each node is really in, 16 bytes a node, and what a script does to it.
+//! What state each node is really in, 16 bytes a node (24 where heartbeats are delayed), and what a script does to it.
 //!
 //! ```text
 //!             a heartbeat gets out            goodbye
@@ -14,15 +14,16 @@
 
 use systole_core::Instant;
 
+use super::loss::{Loss, Losses};
 use super::random::Random;
 use super::roster::Roster;
 use super::script::Act;
-use super::truth::Truth;
+use super::truth::{LastBeat, Truth, Why};
 
 /// A node as it really is.
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// When its last heartbeat was sent; the origin before the first.
+    /// When its last heartbeat that arrived was sent; the origin before the first.
     last_sent: Instant,
     /// The number of its last heartbeat in this life, sent or lost.
     seq: u32,
@@ -48,7 +49,7 @@ enum State {
 }
 
 /// A heartbeat that is to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Beat {
     /// How many times the node was restarted before.
     pub(super) life: u16,
@@ -91,46 +92,76 @@ pub(super) struct Population {
     /// The nodes that each partition cut off.
     partitions: Vec<Vec<u32>>,
     random: Random,
-    /// Each heartbeat is lost with this probability.
-    loss: f64,
+    losses: Losses,
+    /// When each node's last heartbeat arrived; nothing where they arrive at once.
+    arrived: Vec<Instant>,
+}
+
+/// What the way does to heartbeats, as far as the truth is concerned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Way {
+    /// Which get lost.
+    pub(super) loss: Loss,
+    /// Whether any takes its time.
+    pub(super) delayed: bool,
 }
 
 impl Population {
     /// `nodes` nodes that are about to beat for the first time.
-    pub(super) fn new(nodes: u32, loss: f64, random: Random) -> Self {
+    pub(super) fn new(nodes: u32, way: Way, mut random: Random) -> Self {
         let node = Node { last_sent: Instant::ORIGIN, seq: 0, life: 0, cuts: 0, state: State::Hidden };
         Self {
             nodes: vec![node; nodes as usize],
             census: Census { hidden: nodes, ..Census::default() },
             truth: Truth::default(),
             partitions: Vec::new(),
+            losses: Losses::new(way.loss, nodes, &mut random),
+            arrived: if way.delayed { vec![Instant::ORIGIN; nodes as usize] } else { Vec::new() },
             random,
-            loss,
         }
     }
 
     /// It is a node's turn to beat.
-    pub(super) fn beat(&mut self, index: u32, now: Instant) -> Turn {
+    pub(super) fn beat(&mut self, index: u32) -> Turn {
         let node = &mut self.nodes[index as usize];
         match node.state {
             State::Dead | State::Left => return Turn::Silent,
             State::Reaching | State::Hidden => {}
         }
         node.seq += 1;
+        // Bursts of losses go on behind a partition too.
+        let lost = self.losses.loses(index, &mut self.random);
         if node.cuts > 0 {
             return Turn::Cut;
         }
-        if self.random.chance(self.loss) {
-            return Turn::Lost;
+        if lost { Turn::Lost } else { Turn::Sent(Beat { life: node.life, seq: node.seq }) }
+    }
+
+    /// A heartbeat arrives: it is written to its socket, at once or after a delay.
+    pub(super) fn arrive(&mut self, index: u32, beat: Beat, last: LastBeat) {
+        let node = &mut self.nodes[index as usize];
+        if last.sent < node.last_sent {
+            return; // It was overtaken, and tells the monitor nothing.
+        }
+        let heard = match node.state {
+            State::Reaching => true,
+            State::Hidden => node.cuts == 0 && node.life == beat.life,
+            State::Dead => false,
+            State::Left => return, // The goodbye was newer.
+        };
+        node.last_sent = last.sent;
+        if let Some(arrived) = self.arrived.get_mut(index as usize) {
+            *arrived = last.arrived;
+        }
+        if !heard {
+            return self.truth.straggle(index, last);
         }
         if node.state == State::Hidden {
             node.state = State::Reaching;
             self.census.hidden -= 1;
             self.census.reaching += 1;
-            self.truth.end(index, now);
+            self.truth.end(index, last.arrived);
         }
-        node.last_sent = now;
-        Turn::Sent(Beat { life: node.life, seq: node.seq })
     }
 
     /// A node that is leaving says goodbye, once more if it has before. Returns what to send.
@@ -177,7 +208,7 @@ impl Population {
     }
 
     fn stop(&mut self, index: u32, now: Instant) {
-        self.hush(index, now);
+        self.hush(index, now, Why::Killed);
         self.enter(index, State::Dead);
     }
 
@@ -218,7 +249,7 @@ impl Population {
         let count = (f64::from(living) * share).round() as u32;
         let cut_off = self.draw(count, |state| matches!(state, State::Reaching | State::Hidden));
         for &index in &cut_off {
-            self.hush(index, now);
+            self.hush(index, now, Why::Cut);
             self.nodes[index as usize].cuts += 1;
             self.enter(index, State::Hidden);
         }
@@ -236,11 +267,12 @@ impl Population {
     }
 
     /// From `now` on nothing is heard of the node.
-    fn hush(&mut self, index: u32, now: Instant) {
-        let last_sent = self.nodes[index as usize].last_sent;
+    fn hush(&mut self, index: u32, now: Instant, why: Why) {
+        let sent = self.nodes[index as usize].last_sent;
+        let arrived = self.arrived.get(index as usize).copied().unwrap_or(sent);
         // Nobody misses a node that has never been heard.
-        if last_sent > Instant::ORIGIN {
-            self.truth.begin(index, last_sent, now);
+        if sent > Instant::ORIGIN {
+            self.truth.begin(index, LastBeat { sent, arrived }, now, why);
         }
     }
 
@@ -300,12 +332,21 @@ mod tests {
     }
 
     fn population(loss: f64) -> Population {
-        Population::new(100, loss, Random::new(1))
+        Population::new(100, Way { loss: Loss::Independent(loss), delayed: false }, Random::new(1))
+    }
+
+    /// One's turn; what is sent arrives at once.
+    fn turn(population: &mut Population, index: u32, now: Instant) -> Turn {
+        let turn = population.beat(index);
+        if let Turn::Sent(beat) = turn {
+            population.arrive(index, beat, LastBeat { sent: now, arrived: now });
+        }
+        turn
     }
 
     /// Everybody's turn; returns how many heartbeats were sent.
     fn round(population: &mut Population, now: Instant) -> usize {
-        (0..100).filter(|&index| matches!(population.beat(index, now), Turn::Sent(_))).count()
+        (0..100).filter(|&index| matches!(turn(population, index, now), Turn::Sent(_))).count()
     }
 
     #[test]
@@ -319,9 +360,9 @@ mod tests {
         assert_eq!(risen, killed);
         assert_eq!(round(&mut population, at(10)), 100);
         for silence in population.truth().silences() {
-            assert_eq!((silence.last_sent, silence.began, silence.ended), (at(0), at(1), Some(at(10))));
+            assert_eq!((silence.last.sent, silence.began, silence.ended), (at(0), at(1), Some(at(10))));
         }
-        let again = population.beat(killed[0], at(11));
+        let again = turn(&mut population, killed[0], at(11));
         assert_eq!(again, Turn::Sent(Beat { life: 1, seq: 2 }));
     }
 
@@ -351,7 +392,7 @@ mod tests {
         assert_eq!(round(&mut population, at(4)), 100);
         assert_eq!(population.truth().silences().len(), 100);
         assert_eq!(population.truth().silent(), 0);
-        assert_eq!(population.beat(cut_off[0], at(5)), Turn::Sent(Beat { life: 0, seq: 6 }));
+        assert_eq!(turn(&mut population, cut_off[0], at(5)), Turn::Sent(Beat { life: 0, seq: 6 }));
     }
 
     #[test]
@@ -384,7 +425,7 @@ mod tests {
         assert_eq!(population.truth().farewells().len(), 40);
         assert_eq!(population.act(Act::Kill(100), &roster(), at(2)).len(), 60);
         assert_eq!(population.act(Act::Restart(100), &roster(), at(2)).len(), 60);
-        assert_eq!(population.beat(left[0], at(3)), Turn::Silent);
+        assert_eq!(turn(&mut population, left[0], at(3)), Turn::Silent);
     }
 
     #[test]
@@ -404,11 +445,61 @@ mod tests {
         assert!(population.truth().silences().is_empty());
     }
 
+    /// Ten nodes whose heartbeats arrive when the test says so, and one heartbeat of each on its way since `at(1)`.
+    fn delayed() -> (Population, Vec<Beat>) {
+        let way = Way { loss: Loss::None, delayed: true };
+        let mut population = Population::new(10, way, Random::new(1));
+        let sent = |turn| if let Turn::Sent(beat) = turn { beat } else { panic!("{turn:?}") };
+        let beats = (0..10).map(|index| sent(population.beat(index))).collect();
+        (population, beats)
+    }
+
+    #[test]
+    fn a_heartbeat_that_arrives_after_the_crash_is_the_last_of_that_silence() {
+        let (mut population, first) = delayed();
+        let Turn::Sent(second) = population.beat(3) else { panic!("it beats") };
+        population.arrive(3, first[3], LastBeat { sent: at(1), arrived: at(2) });
+        population.kill(10, at(3));
+        assert_eq!(population.truth().silences().len(), 1, "nobody has heard of the others");
+        population.arrive(3, second, LastBeat { sent: at(2), arrived: at(5) });
+        let silence = population.truth().silences()[0];
+        assert_eq!((silence.last, silence.began), (LastBeat { sent: at(2), arrived: at(5) }, at(3)));
+        population.arrive(4, first[4], LastBeat { sent: at(1), arrived: at(6) });
+        let unheard = population.truth().silences()[1];
+        assert_eq!((unheard.node, unheard.why, unheard.began), (4, Why::Unheard, at(6)));
+        assert_eq!(population.census().dead, 10);
+    }
+
+    #[test]
+    fn a_heartbeat_that_was_overtaken_changes_nothing() {
+        let (mut population, first) = delayed();
+        let Turn::Sent(second) = population.beat(3) else { panic!("it beats") };
+        population.arrive(3, second, LastBeat { sent: at(2), arrived: at(3) });
+        population.arrive(3, first[3], LastBeat { sent: at(1), arrived: at(8) });
+        population.kill(10, at(9));
+        assert_eq!(population.truth().silences()[0].last, LastBeat { sent: at(2), arrived: at(3) });
+    }
+
+    #[test]
+    fn a_silence_ends_with_a_heartbeat_of_the_new_life_and_not_with_one_of_the_old() {
+        let (mut population, first) = delayed();
+        population.arrive(3, first[3], LastBeat { sent: at(1), arrived: at(1) });
+        let Turn::Sent(old) = population.beat(3) else { panic!("it beats") };
+        population.kill(10, at(3));
+        population.restart(10);
+        population.arrive(3, old, LastBeat { sent: at(2), arrived: at(5) });
+        assert_eq!(population.truth().silent(), 1);
+        let Turn::Sent(new) = population.beat(3) else { panic!("it beats") };
+        population.arrive(3, new, LastBeat { sent: at(6), arrived: at(7) });
+        assert_eq!((population.truth().silent(), population.truth().silences()[0].ended), (0, Some(at(7))));
+    }
+
     #[test]
     fn every_node_is_drawn_as_often_as_any_other() {
         let mut hits = [0; 100];
         for seed in 0..2_000 {
-            let mut population = Population::new(100, 0.0, Random::new(seed));
+            let way = Way { loss: Loss::None, delayed: false };
+            let mut population = Population::new(100, way, Random::new(seed));
             population.act(Act::Kill(10), &roster(), at(0)).into_iter().for_each(|index| hits[index as usize] += 1);
         }
         assert!(hits.iter().all(|hits| (140..260).contains(hits)), "{hits:?}");

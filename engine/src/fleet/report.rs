@@ -6,12 +6,16 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use systole_core::{Instant, Span};
 
+use super::delay::Delay;
 use super::drive::{Drive, Tally};
+use super::loss::Loss;
 use super::population::Census;
+use super::quality::{Quality, Times};
 use super::roster::Roster;
 use super::verdicts::{Findings, Wrong};
 use super::watch::Last;
 use crate::clock;
+use crate::profile::Whole;
 
 /// Everything that can be said of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +32,10 @@ pub struct Report {
     pub interval_ms: u64,
     /// Repeats the choices.
     pub seed: u64,
+    /// Which heartbeats were to get lost, such as `0.01`.
+    pub loss: String,
+    /// How long the others were to be on their way, such as `exp:20ms`.
+    pub delay: String,
     /// How long it ran.
     pub ran_ms: u64,
     /// Heartbeats sent.
@@ -42,6 +50,9 @@ pub struct Report {
     pub heartbeats_skipped: u64,
     /// How late this process sent a heartbeat at the worst.
     pub behind_max_ms: f64,
+    /// How late heartbeats left this process, compared with the plan, delays included: a sender's share in the lateness
+    /// that the monitor sees.
+    pub sent_late_ms: Late,
     /// How often nobody listened at the other end.
     pub refused: u64,
     /// Datagrams that the system wouldn't send.
@@ -129,12 +140,14 @@ pub struct Verdicts {
     pub not_left: u64,
     /// Left without a goodbye.
     pub left_falsely: u64,
-    /// From the last heartbeat sent to "failed".
+    /// From when the last heartbeat was sent to "failed".
     pub detection_ms: Points,
     /// From the crash to "failed".
     pub since_crash_ms: Points,
     /// From the instant that the monitor waited for to "failed".
     pub lateness_ms: Points,
+    /// Suspicions, as a simulation would count them.
+    pub quality: Quality,
     /// The worst detection that the settings promise; nothing where they promise none.
     pub bound_ms: Option<u64>,
     /// What a verdict may be late besides.
@@ -170,6 +183,36 @@ pub struct Points {
     pub max: f64,
 }
 
+/// A distribution of latenesses, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Late {
+    /// How many.
+    pub count: u64,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation.
+    pub sd: f64,
+    /// Half are below.
+    pub p50: f64,
+    /// Nine in ten are below.
+    pub p90: f64,
+    /// 99 of 100 are below.
+    pub p99: f64,
+    /// 999 of 1,000 are below.
+    pub p999: f64,
+    /// The latest.
+    pub max: f64,
+}
+
+impl Late {
+    fn of(whole: &Whole) -> Self {
+        let at = |quantile| ms(whole.late_at(quantile));
+        let (mean, sd) = whole.late_mean_sd_ms();
+        let (count, max) = (whole.recent(), ms(whole.late_max()));
+        Self { count, mean, sd, p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max }
+    }
+}
+
 /// What a run was asked to be.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -179,8 +222,10 @@ pub(super) struct Asked {
     pub(super) interval: Span,
     /// Where the choices come from.
     pub(super) seed: u64,
-    /// Each heartbeat is lost with this probability.
-    pub(super) loss: f64,
+    /// Which heartbeats get lost.
+    pub(super) loss: Loss,
+    /// How long the others are on their way.
+    pub(super) delay: Delay,
     /// What a verdict may be late.
     pub(super) slack: Span,
     /// How many acts there were to be.
@@ -195,22 +240,29 @@ pub(super) struct Asked {
 
 impl Report {
     /// Puts together what is known at the end.
-    pub(super) fn new(asked: &Asked, drive: &Drive, done: Deeds, ran: Span, seen: Option<(&Last, &Findings)>) -> Self {
+    pub(super) fn new(
+        asked: &Asked,
+        drive: &Drive,
+        done: Deeds,
+        ran: Span,
+        seen: Option<(&Last, &Findings, &Quality)>,
+    ) -> Self {
         let Tally { sent, lost, cut, goodbyes: _, unsent } = drive.tally();
         let Census { reaching, hidden, dead, left } = drive.census();
-        let verdicts = seen.map(|(last, findings)| {
+        let verdicts = seen.map(|(last, findings, quality)| {
             let beating = u64::from(reaching) + u64::from(hidden);
             // The fleet beats on while the monitor counts; who was heard first in that time may be missing.
             let heard = asked.heard.min(u64::from(reaching));
-            // A node with a few lost heartbeats in a row is suspected, and rightly so; who was failed falsely has been
-            // complained of already.
-            let suspects = if asked.loss > 0.0 { last.suspect } else { 0 };
+            // A node with a few lost or late heartbeats in a row is suspected, and rightly so; who was failed falsely
+            // has been complained of already.
+            let clear = asked.loss == Loss::None && asked.delay == Delay::NONE;
+            let suspects = if clear { 0 } else { last.suspect };
             let believed = last.alive + suspects + findings.count(Wrong::False);
             let alive = Alive {
                 missing: heard.saturating_sub(believed),
                 others: last.alive.saturating_sub(beating + findings.pending),
             };
-            Verdicts::new(last, findings, drive.roster(), asked.slack, alive)
+            Verdicts::new(last, findings, quality, drive.roster(), asked.slack, alive)
         });
         let stopped_early = (!asked.whole).then(|| StoppedEarly {
             planned: asked.planned,
@@ -224,6 +276,8 @@ impl Report {
             groups: drive.roster().groups().len(),
             interval_ms: asked.interval.millis(),
             seed: asked.seed,
+            loss: asked.loss.to_string(),
+            delay: asked.delay.to_string(),
             ran_ms: ran.millis(),
             heartbeats_sent: sent,
             heartbeats_per_second: sent as f64 / ran.secs_f64().max(1e-3),
@@ -231,6 +285,7 @@ impl Report {
             heartbeats_cut: cut,
             heartbeats_skipped: drive.pace().skipped(),
             behind_max_ms: ms(drive.pace().behind()),
+            sent_late_ms: Late::of(&drive.late()),
             refused: drive.refused(),
             unsent,
             unsent_reason: drive.error().map(ToString::to_string),
@@ -243,7 +298,7 @@ impl Report {
 }
 
 impl Verdicts {
-    fn new(last: &Last, findings: &Findings, roster: &Roster, slack: Span, alive: Alive) -> Self {
+    fn new(last: &Last, findings: &Findings, quality: &Quality, roster: &Roster, slack: Span, alive: Alive) -> Self {
         let count = |wrong| findings.count(wrong);
         let mut complaints: Vec<String> = Vec::new();
         if last.missed > 0 {
@@ -284,6 +339,7 @@ impl Verdicts {
             detection_ms: Points::of(&findings.detection),
             since_crash_ms: Points::of(&findings.since_crash),
             lateness_ms: Points::of(&findings.lateness),
+            quality: quality.clone(),
             bound_ms: last.bounds.iter().flatten().max().map(|bound| bound.nanos().div_ceil(1_000_000)),
             slack_ms: slack.millis(),
             to_bound_ms: findings.to_bound_ms,
@@ -337,6 +393,11 @@ impl Points {
     fn of(microseconds: &Histogram<u64>) -> Self {
         let at = |quantile| microseconds.value_at_quantile(quantile) as f64 / 1_000.0;
         Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: microseconds.max() as f64 / 1_000.0 }
+    }
+
+    fn of_seconds(times: &Times) -> Option<Self> {
+        let ms = |seconds: Option<f64>| seconds.map(|seconds| seconds * 1e3);
+        Some(Self { p50: ms(times.p50)?, p90: ms(times.p90)?, p99: ms(times.p99)?, max: ms(times.max)? })
     }
 }
 
@@ -444,6 +505,9 @@ impl fmt::Display for Verdicts {
         if self.failed > 0 {
             writeln!(f, "T_D        {}, from the last heartbeat", self.detection_ms)?;
             writeln!(f, "           {}, from the crash", self.since_crash_ms)?;
+            if let Some(suspected) = Points::of_seconds(&self.quality.detection_time_s) {
+                writeln!(f, "           {suspected}, from the crash to the suspicion that lasted")?;
+            }
             writeln!(f, "lateness   {}, after the instant waited for", self.lateness_ms)?;
         }
         match self.bound_ms {
@@ -459,6 +523,10 @@ impl fmt::Display for Verdicts {
             writeln!(f, "dropped    {} datagrams, by the kernel at the monitor", thousands(self.datagrams_dropped))?;
         }
         writeln!(f, "false      {} failures without reason", thousands(self.false_failures))?;
+        if let (mistakes @ 1.., Some(rate)) = (self.quality.mistakes, self.quality.mistake_rate_per_s.value) {
+            let mistakes = counted(mistakes, "suspicion");
+            writeln!(f, "mistakes   {mistakes} of nodes that were up, {rate:.2e} per second and node")?;
+        }
         if self.alive_others > 0 {
             writeln!(
                 f,
@@ -521,7 +589,14 @@ mod tests {
         let last = Last { end, bounds: vec![None], alive: counted, suspect: 0, dropped: 0, missed: 0 };
         let terms = Terms { bounds: &last.bounds, slack: Span::ZERO, end };
         let findings = check(&Truth::default(), &[], |_| 0, &terms);
-        Verdicts::new(&last, &findings, &Roster::new(9, "node-", vec!["a".into()]), Span::ZERO, alive)
+        Verdicts::new(
+            &last,
+            &findings,
+            &Quality::default(),
+            &Roster::new(9, "node-", vec!["a".into()]),
+            Span::ZERO,
+            alive,
+        )
     }
 
     #[test]

@@ -6,24 +6,47 @@
 //!  heartbeats  |<------- silence ------->|          what a monitor may say: failed, from `began` on
 //! ```
 //!
-//! Only what is out of the ordinary is written down: a node that isn't in here has beaten all the
+//! Heartbeats that are delayed on purpose may still arrive after a silence has begun, and it ends when the first one
+//! arrives, not when that was sent: the monitor can't know better. Only what is out of the ordinary is written down: a node that isn't in here has beaten all the
 //! time. All instants are on the wall clock, their origin is 1970: the monitor may run elsewhere.
 
 use std::collections::HashMap;
 
 use systole_core::Instant;
 
-/// A time in which nothing of a node could be heard.
+/// A time in which a node sent nothing that could be heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silence {
     /// Whose it is.
     pub node: u32,
-    /// When the last heartbeat before it was sent.
-    pub last_sent: Instant,
+    /// The last heartbeat before it.
+    pub last: LastBeat,
     /// When the node crashed or was cut off.
     pub began: Instant,
-    /// When the first heartbeat after it was sent; nothing while it lasts.
+    /// Why.
+    pub why: Why,
+    /// When the first heartbeat after it arrived; nothing while it lasts.
     pub ended: Option<Instant>,
+}
+
+/// The last heartbeat before a silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastBeat {
+    /// When it was sent.
+    pub sent: Instant,
+    /// When it arrived: at once, but for a delay on purpose.
+    pub arrived: Instant,
+}
+
+/// Why a node fell silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It was killed.
+    Killed,
+    /// It was cut off.
+    Cut,
+    /// It was killed or cut off before anybody had heard of it, and then a delayed heartbeat arrived all the same.
+    Unheard,
 }
 
 /// A goodbye, and when it was first said.
@@ -46,17 +69,25 @@ pub struct Truth {
 
 impl Truth {
     /// A node that has been heard falls silent. One that is silent already stays so.
-    pub fn begin(&mut self, node: u32, last_sent: Instant, began: Instant) {
+    pub fn begin(&mut self, node: u32, last: LastBeat, began: Instant, why: Why) {
         self.lasting.entry(node).or_insert_with(|| {
-            self.silences.push(Silence { node, last_sent, began, ended: None });
+            self.silences.push(Silence { node, last, began, why, ended: None });
             self.silences.len() - 1
         });
     }
 
+    /// A heartbeat of a silent node arrives that was sent before it fell silent.
+    pub fn straggle(&mut self, node: u32, last: LastBeat) {
+        match self.lasting.get(&node) {
+            Some(index) => self.silences[*index].last = last,
+            None => self.begin(node, last, last.arrived, Why::Unheard),
+        }
+    }
+
     /// A silent node is heard again.
-    pub fn end(&mut self, node: u32, sent: Instant) {
+    pub fn end(&mut self, node: u32, arrived: Instant) {
         if let Some(index) = self.lasting.remove(&node) {
-            self.silences[index].ended = Some(sent);
+            self.silences[index].ended = Some(arrived);
         }
     }
 
@@ -92,13 +123,25 @@ mod tests {
     #[test]
     fn a_node_killed_while_cut_off_has_one_silence() {
         let mut truth = Truth::default();
-        truth.begin(7, at(1), at(2));
-        truth.begin(7, at(1), at(5));
-        assert_eq!(truth.silences(), [Silence { node: 7, last_sent: at(1), began: at(2), ended: None }]);
+        let last = LastBeat { sent: at(1), arrived: at(1) };
+        truth.begin(7, last, at(2), Why::Cut);
+        truth.begin(7, last, at(5), Why::Killed);
+        assert_eq!(truth.silences(), [Silence { node: 7, last, began: at(2), why: Why::Cut, ended: None }]);
         truth.end(7, at(9));
         truth.end(7, at(10));
-        truth.begin(7, at(11), at(12));
+        truth.begin(7, LastBeat { sent: at(11), arrived: at(11) }, at(12), Why::Killed);
         assert_eq!(truth.silences().len(), 2);
         assert_eq!((truth.silences()[0].ended, truth.silent()), (Some(at(9)), 1));
+    }
+
+    #[test]
+    fn what_arrives_late_of_a_silent_node_belongs_to_its_silence_or_begins_one() {
+        let mut truth = Truth::default();
+        truth.begin(7, LastBeat { sent: at(1), arrived: at(1) }, at(3), Why::Killed);
+        let late = LastBeat { sent: at(2), arrived: at(5) };
+        truth.straggle(7, late);
+        truth.straggle(8, late);
+        let silences = truth.silences().iter().map(|silence| (silence.node, silence.last, silence.began, silence.why));
+        assert!(silences.eq([(7, late, at(3), Why::Killed), (8, late, at(5), Why::Unheard)]));
     }
 }

@@ -1,7 +1,7 @@
 //! Was the monitor right? Its verdicts, held against what really happened.
 //!
 //! ```text
-//!          last sent    began                 due = last sent + bound + slack
+//!        last arrived   began                 due = last arrived + bound + slack
 //!  *   *   *   *          |                         |
 //!              |----------|-------------------------|---------------->
 //!                 false   |    failed, once         |  late, or missed
@@ -9,7 +9,7 @@
 //!
 //! Every silence that lasts beyond `due` must bring one "failed" between `began` and `due`. A shorter one may bring
 //! one. Every other "failed" is false. Who is heard again must become alive again; who says goodbye must become left,
-//! and nothing else. It looks at everything at once, afterwards, in one pass over both lists sorted by node; it
+//! and nothing else. Suspicions are never wrong here, see `quality`. It looks at everything at once, afterwards, in one pass over both lists sorted by node; it
 //! trusts nothing that the monitor says of itself but the time of the verdict.
 
 use hdrhistogram::Histogram;
@@ -28,7 +28,7 @@ pub struct Verdict {
     pub at: Instant,
     /// What is believed since.
     pub to: Liveness,
-    /// When the deadline and the confirm time were over, by the monitor's own evidence.
+    /// When the deadline, and for "failed" the confirm time, were over, by the monitor's own evidence.
     pub due: Option<Instant>,
 }
 
@@ -98,7 +98,7 @@ pub struct Findings {
     pub wrong: [u64; Wrong::ALL.len()],
     /// The first complaints, `COMPLAINTS` at most.
     pub complaints: Vec<Complaint>,
-    /// From the last heartbeat sent to "failed", in microseconds.
+    /// From when the last heartbeat was sent to "failed", in microseconds.
     pub detection: Histogram<u64>,
     /// From the crash to "failed", in microseconds.
     pub since_crash: Histogram<u64>,
@@ -112,7 +112,7 @@ pub struct Findings {
 pub(super) const COMPLAINTS: usize = 100;
 
 /// Times are told in whole milliseconds, cut off, by two clocks that are read a moment apart.
-const TOLERANCE: Span = Span::from_millis(3);
+pub(super) const TOLERANCE: Span = Span::from_millis(3);
 /// So long after it was sent, the last heartbeat may still be on its way, and the next be noticed.
 const TRANSIT: Span = Span::from_secs(1);
 /// What takes longer than a week counts as one.
@@ -221,7 +221,7 @@ pub fn check(truth: &Truth, verdicts: &[Verdict], group_of: impl Fn(u32) -> usiz
 }
 
 /// Cuts the part that fits off the front.
-fn take<'a, T>(rest: &mut &'a [T], fits: impl Fn(&T) -> bool) -> &'a [T] {
+pub(super) fn take<'a, T>(rest: &mut &'a [T], fits: impl Fn(&T) -> bool) -> &'a [T] {
     let (front, back) = rest.split_at(rest.partition_point(fits));
     *rest = back;
     front
@@ -251,7 +251,7 @@ impl Story<'_> {
             Liveness::Alive => {
                 let after_goodbye = self.said.is_some_and(|said| verdict.at > said + TRANSIT);
                 let in_silence = self.silences.iter().any(|silence| {
-                    verdict.at > silence.began + TRANSIT
+                    verdict.at > silence.began.max(silence.last.arrived) + TRANSIT
                         && silence.ended.is_none_or(|ended| verdict.at + TOLERANCE < ended)
                 });
                 if after_goodbye || in_silence {
@@ -269,12 +269,15 @@ impl Story<'_> {
         let Some(silence) = self.silences.iter().find(|silence| covers(silence, verdict)) else {
             return findings.object(Wrong::False, verdict);
         };
-        if self.verdicts[..index].iter().any(|former| former.to == Liveness::Failed && covers(silence, former)) {
+        if !settles(silence, verdict) {
+            return; // True, though a heartbeat that was on its way will refute it; then it is to be said again.
+        }
+        if self.verdicts[..index].iter().any(|former| settles(silence, former)) {
             return findings.object(Wrong::Twice, verdict);
         }
         findings.failed += 1;
-        let detection = verdict.at.since(silence.last_sent);
-        record(&mut findings.detection, detection);
+        let detection = verdict.at.since(silence.last.arrived);
+        record(&mut findings.detection, verdict.at.since(silence.last.sent));
         record(&mut findings.since_crash, verdict.at.since(silence.began));
         if let Some(due) = verdict.due {
             record(&mut findings.lateness, verdict.at.since(due));
@@ -290,9 +293,9 @@ impl Story<'_> {
 
     /// Was what had to be said said?
     fn demand(&self, silence: &Silence, terms: &Terms<'_>, findings: &mut Findings) {
-        let noticed = self.verdicts.iter().find(|verdict| verdict.to == Liveness::Failed && covers(silence, verdict));
+        let noticed = self.verdicts.iter().find(|verdict| settles(silence, verdict));
         if let Some(bound) = self.bound {
-            let due = silence.last_sent + bound + terms.slack;
+            let due = silence.last.arrived + bound + terms.slack;
             let lasted = silence.ended.is_none_or(|ended| ended > due);
             if lasted && due < terms.end {
                 findings.expected += 1;
@@ -334,6 +337,12 @@ fn covers(silence: &Silence, verdict: &Verdict) -> bool {
     verdict.at + TOLERANCE >= silence.began && silence.ended.is_none_or(|ended| verdict.at <= ended + TOLERANCE)
 }
 
+/// Whether a verdict is the one that a silence has to bring.
+fn settles(silence: &Silence, verdict: &Verdict) -> bool {
+    let last_word = verdict.at + TOLERANCE >= silence.last.arrived;
+    verdict.to == Liveness::Failed && last_word && covers(silence, verdict)
+}
+
 fn record(histogram: &mut Histogram<u64>, span: Span) {
     histogram.saturating_record(span.nanos() / 1_000);
 }
@@ -342,6 +351,7 @@ fn record(histogram: &mut Histogram<u64>, span: Span) {
 mod tests {
     use super::*;
     use crate::fleet::random::Random;
+    use crate::fleet::truth::{LastBeat, Why};
     use proptest::prelude::*;
 
     const BOUND: Span = Span::from_millis(7_380);
@@ -371,8 +381,13 @@ mod tests {
     /// Node 1 beats at 9,500 for the last time and is killed at 10,000.
     fn one_crash() -> Truth {
         let mut truth = Truth::default();
-        truth.begin(1, at(9_500), at(10_000));
+        truth.begin(1, sent(9_500), at(10_000), Why::Killed);
         truth
+    }
+
+    /// A last heartbeat that arrived as soon as it was sent.
+    const fn sent(millis: u64) -> LastBeat {
+        LastBeat { sent: at(millis), arrived: at(millis) }
     }
 
     #[test]
@@ -426,9 +441,27 @@ mod tests {
     }
 
     #[test]
+    fn a_heartbeat_on_its_way_at_the_crash_moves_the_bound_and_may_refute_a_failure() {
+        use Liveness::{Alive, Failed};
+        let mut truth = Truth::default();
+        truth.begin(1, LastBeat { sent: at(9_500), arrived: at(14_000) }, at(10_000), Why::Killed);
+        let late = 14_000 + BOUND.millis() + SLACK.millis();
+        let right = judge(&truth, &[verdict(1, 1, late, Failed)]);
+        assert!(right.flawless());
+        assert_eq!((right.failed, right.to_bound_ms), (1, Some(-10)));
+        assert_eq!(right.detection.max() / 10_000, (late - 9_500) / 10, "from when it was sent");
+        assert_eq!(complaints(&judge(&truth, &[verdict(1, 1, late + 1, Failed)])), [Wrong::Late]);
+
+        let (early, back) = (verdict(1, 1, 12_000, Failed), verdict(2, 1, 14_000, Alive));
+        let story = judge(&truth, &[early, back, verdict(3, 1, 20_250, Failed)]);
+        assert!(story.flawless() && story.failed == 1, "{:?}", story.complaints);
+        assert_eq!(complaints(&judge(&truth, &[early, back])), [Wrong::Missed]);
+    }
+
+    #[test]
     fn what_is_due_after_the_last_look_is_pending() {
         let mut truth = Truth::default();
-        truth.begin(1, at(95_000), at(95_500));
+        truth.begin(1, sent(95_000), at(95_500), Why::Killed);
         let findings = judge(&truth, &[]);
         assert!(findings.flawless());
         assert_eq!((findings.expected, findings.pending), (0, 1));
@@ -470,7 +503,7 @@ mod tests {
             let last = clock + 1_000 * random.below(10);
             let began = last + random.below(1_000);
             let length = 1_000 + random.below(20_000);
-            truth.begin(node, at(last), at(began));
+            truth.begin(node, sent(last), at(began), Why::Killed);
             let patience = 6_250 + random.below(1_130);
             let heard = last.next_multiple_of(1_000).max(began) + length;
             let forever = random.chance(0.3);
@@ -526,7 +559,7 @@ mod tests {
             let (truth, mut said) = world(seed);
             prop_assume!(!said.is_empty());
             let removed = said.remove(pick.index(said.len()));
-            let due = |silence: &Silence| silence.last_sent + BOUND + SLACK;
+            let due = |silence: &Silence| silence.last.arrived + BOUND + SLACK;
             let demanded = match removed.to {
                 Liveness::Failed => {
                     let silence = silence_of(&truth, &removed);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  start        2 intervals                                finish   + SETTLE
-//!   |  failed, left  |     failed, left, alive                |        |  counts, settings: News::Last
+//!   |  failed, left, |     failed, left, suspect, alive       |        |  counts, settings: News::Last
+//!   |  suspect       |                                        |        |
 //! ```
 //!
 //! A million first heartbeats are a million events that say nothing, so returns are asked for only from when on there
@@ -66,7 +67,9 @@ pub(super) struct Brief {
     pub(super) roster: Roster,
     /// How often each beats.
     pub(super) interval: Span,
-    /// When the first does, on the monotonic line.
+    /// How long nearly all heartbeats are on their way at most.
+    pub(super) reach: Span,
+    /// When the first is sent, on the monotonic line.
     pub(super) start: Instant,
     /// When the script first does something.
     pub(super) first_act: Option<Instant>,
@@ -168,8 +171,8 @@ impl Look {
         let matters = self.brief.first_act.map_or(returns, |act| act.min(returns));
         loop {
             let now = self.clock.now();
-            let to = [State::Failed, State::Left, State::Alive];
-            let to = if now < returns { &to[..2] } else { &to[..] };
+            let to = [State::Failed, State::Left, State::Suspect, State::Alive];
+            let to = if now < returns { &to[..3] } else { &to[..] };
             let page = self.client.events(self.since, PAGE, to)?;
             if now >= matters {
                 self.missed += page.missed;
@@ -195,6 +198,7 @@ impl Look {
             Some(evidence) if event.to == State::Failed => {
                 Some(instant(&evidence.deadline)? + Span::from_millis(evidence.confirm_ms))
             }
+            Some(evidence) if event.to == State::Suspect => Some(instant(&evidence.deadline)?),
             Some(_) | None => None,
         };
         let verdict = Verdict { event: event.seq, node: 0, at: instant(&event.at)?, to: Liveness::from(event.to), due };
@@ -235,7 +239,7 @@ impl Look {
             dropped: status.datagrams_dropped_total.saturating_sub(self.dropped_before),
             missed: self.missed,
         };
-        let all_have_beaten = self.brief.start + self.brief.interval + PATIENCE;
+        let all_have_beaten = self.brief.start + self.brief.interval + self.brief.reach + PATIENCE;
         for name in self.brief.roster.groups() {
             let Some(group) = groups.iter().find(|group| group.group == *name) else {
                 if self.clock.now() < all_have_beaten {
@@ -310,6 +314,7 @@ mod tests {
         let brief = Brief {
             roster: Roster::new(1, "node-", vec!["fleet".into()]),
             interval: Span::from_secs(1),
+            reach: Span::ZERO,
             start: Instant::ORIGIN,
             first_act: None,
         };

@@ -50,10 +50,19 @@ pub(super) async fn one(
     params: Params,
 ) -> Result<Json<Group>, Refused> {
     params.finish(NONE)?;
-    let Path(name) = name.map_err(|error| Refused::bad(error.body_text(), "percent-encode the name as UTF-8"))?;
+    let name = called(name)?;
     let group = show::groups(app.groups(Some(&name)).await?).into_iter().find(|group| group.group == name);
-    group.map(Json).ok_or_else(|| {
-        let hint = "a group appears with its first node or in the configuration; GET /v1/groups lists them";
-        Refused::unknown(format!("group {name} is unknown"), hint)
-    })
+    group.map(Json).ok_or_else(|| unknown(&name))
+}
+
+/// The name in the path of a group.
+pub(super) fn called(name: Result<Path<String>, PathRejection>) -> Result<String, Refused> {
+    let Path(name) = name.map_err(|error| Refused::bad(error.body_text(), "percent-encode the name as UTF-8"))?;
+    Ok(name)
+}
+
+/// There is no such group.
+pub(super) fn unknown(name: &str) -> Refused {
+    let hint = "a group appears with its first node or in the configuration; GET /v1/groups lists them";
+    Refused::unknown(format!("group {name} is unknown"), hint)
 }

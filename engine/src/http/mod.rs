@@ -22,6 +22,7 @@ mod order;
 mod page;
 mod params;
 mod problem;
+mod profile;
 mod status;
 mod stream;
 
@@ -153,12 +154,13 @@ fn serve(runtime: Runtime, listener: Connections, app: Arc<App>) {
 }
 
 /// Every path that there is.
-fn routes() -> [(&'static str, MethodRouter<Arc<App>>); 12] {
+fn routes() -> [(&'static str, MethodRouter<Arc<App>>); 13] {
     [
         ("/", get(page::index)),
         ("/v1/status", get(status::status)),
         ("/v1/groups", get(groups::list)),
         ("/v1/groups/{group}", get(groups::one)),
+        ("/v1/groups/{group}/profile", get(profile::profile)),
         ("/v1/nodes", get(nodes::list)),
         ("/v1/nodes/{node}", get(nodes::one)),
         ("/v1/events", get(events::list)),

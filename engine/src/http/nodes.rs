@@ -23,8 +23,8 @@ use super::params::{NONE, Params, wrong_value};
 use super::problem::Refused;
 use crate::model::{Node, NodePage, Problem};
 use crate::query::{Filter, Row};
-use crate::show;
 use crate::store::{Journal, Record};
+use crate::{reason, show};
 
 const LIMIT: usize = 100;
 const LIMIT_MAX: u64 = 1_000;
@@ -131,7 +131,7 @@ pub(super) async fn one(
     if row.liveness == Liveness::Failed
         && let Some(verdict) = verdict(&app.control.journal, &row).await
     {
-        node.reason = show::event_reason(&verdict);
+        node.reason = reason::event_reason(&verdict);
     }
     Ok(Json(node))
 }

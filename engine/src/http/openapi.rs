@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{events, groups, health, metrics, nodes, page, status, stream};
+use super::{events, groups, health, metrics, nodes, page, profile, status, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,6 +17,7 @@ use super::{events, groups, health, metrics, nodes, page, status, stream};
         status::status,
         groups::list,
         groups::one,
+        profile::profile,
         nodes::list,
         nodes::one,
         events::list,

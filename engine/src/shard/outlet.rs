@@ -9,8 +9,8 @@ use crossbeam::channel::Sender;
 use systole_core::event::{Sink, Transition};
 use systole_core::{Datagram, GroupIx, Instant, NodeId, Share, Span};
 
-use crate::answer::Profile;
 use crate::clock::Reading;
+use crate::profile::Profile;
 use crate::store::Record;
 
 /// Places in the queue of events that verdicts leave to nodes which come back: those can't wait.

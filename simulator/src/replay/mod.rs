@@ -24,6 +24,7 @@ use systole_core::detector::Detector;
 use systole_core::{Span, Wait};
 
 use crate::cli::{Bar, interrupts};
+use crate::report::VERSION;
 use crate::run::Progress;
 use crate::scenario::{INTERVAL_MAX, INTERVAL_MIN};
 use crate::spec::LONGEST;
@@ -65,6 +66,8 @@ pub struct Args {
 /// If the result can't be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let interrupted = interrupts().context("can't catch interrupts")?;
+    // Nothing more can be done for somebody who doesn't read it.
+    let _ = writeln!(io::stderr(), "{}", args.head());
     let faults = args.faults();
     if !faults.is_empty() {
         return Ok(complain(faults, 2));
@@ -124,6 +127,19 @@ struct Row {
 }
 
 impl Args {
+    /// What will be done, before anything can fail: one line.
+    fn head(&self) -> String {
+        let list = |each: Vec<String>, none: &str| if each.is_empty() { none.to_string() } else { each.join(" ") };
+        let traces = list(self.traces.iter().map(|path| path.display().to_string()).collect(), "none");
+        let detectors = list(self.detector.iter().map(Detector::to_string).collect(), "all");
+        let interval = self.interval.map_or("inferred".into(), |interval| interval.compact().to_string());
+        let mean = self.detect_mean.map_or("default".into(), |mean| mean.compact().to_string());
+        let confirm = self.confirm;
+        format!(
+            "systole-sim {VERSION}: trace={traces} detector={detectors} detect-mean={mean} confirm={confirm} interval={interval}"
+        )
+    }
+
     /// What is wrong with the flags alone.
     fn faults(&self) -> Vec<String> {
         let confirm = self.confirm.of(self.interval.unwrap_or(Span::from_millis(10)));

@@ -301,6 +301,13 @@ mod tests {
     }
 
     #[test]
+    fn a_straggler_from_a_life_before_is_no_second_restart() {
+        let tape = tape(&[(0, 1, 1), (100_000, 2, 1), (150_000, 1, 2), (200_000, 2, 2)]);
+        assert_eq!(tape.up(), millis(100));
+        assert_eq!(tape.play(config("fixed:timeout=250ms")).up, millis(100));
+    }
+
+    #[test]
     fn what_was_overtaken_ends_no_suspicion() {
         let played = tape(&[(0, 1, 1), (100_000, 1, 3), (400_000, 1, 2)]).play(config("fixed:timeout=250ms"));
         assert_eq!((played.suspicions, played.suspected), (1, millis(50)));

@@ -143,13 +143,16 @@ const COLUMNS: [&str; 19] = [
 
 /// A table for each trace, over all of its series.
 pub(super) fn table(args: &Args, traces: &[Replayed<'_>], complete: bool) -> String {
-    let mut out = format!("systole-sim {VERSION}: replay, confirm {}\n", args.confirm);
+    let mut out = String::new();
     for replayed in traces {
         let compared = replayed.target.map(|target| {
             let whose = if args.detect_mean.is_some() { "as asked for" } else { "that of the default detector" };
             format!("every detector tuned to a mean detection time of {} s, {whose}\n", number(target))
         });
-        write!(out, "\n{}\n{}", headline(replayed), compared.unwrap_or_default()).expect("a string takes everything");
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        write!(out, "{}\n{}", headline(replayed), compared.unwrap_or_default()).expect("a string takes everything");
         let rows: Vec<[String; 10]> = replayed.rows.iter().map(cells).collect();
         let lines = core::iter::once(TITLES.map(String::from)).chain(rows);
         out.push_str(&aligned(&lines.collect::<Vec<_>>()));

@@ -11,8 +11,11 @@
 //! Together with the code's version it determines the run: nothing is taken from the clock, the
 //! machine or the environment. [`Scenario::check`] lists every fault at once.
 
+mod builtin;
 mod check;
 mod detector;
+pub(crate) mod dial;
+mod file;
 mod group;
 mod incident;
 mod partition;

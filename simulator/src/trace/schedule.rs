@@ -147,6 +147,7 @@ fn span(nanos: i128) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::{Actor, Purpose, Stream};
 
     const MILLI: u64 = 1_000_000;
 
@@ -208,8 +209,7 @@ mod tests {
     /// Of all lines through two of the points that lie below them all, none is nearer.
     #[test]
     fn no_line_through_two_points_fits_better() {
-        let mut random =
-            crate::random::Stream::new(11, crate::random::Actor::node(0, 0), crate::random::Purpose::Delay);
+        let mut random = Stream::new(11, Actor::node(0, 0), Purpose::Delay);
         for _ in 0..200 {
             let points: Vec<(usize, Point)> = (0..12)
                 .map(|place| (place, Point { seq: 3 * place as i128, at: (random.bits() % 1_000) as i128 }))
