@@ -47,6 +47,8 @@ enum Command {
     Models(crate::models::Args),
     /// Runs every combination of a plan's settings on all cores, and draws what came out.
     Sweep(crate::sweep::Args),
+    /// Finds the cheapest interval and timeout that meet a requirement; exit 1 if none do.
+    Advise(Box<crate::advise::Args>),
 }
 
 #[derive(Debug, Args)]
@@ -185,6 +187,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => crate::replay::run(&args),
         Command::Models(args) => crate::models::run(&args),
         Command::Sweep(args) => crate::sweep::run(&args),
+        Command::Advise(args) => crate::advise::run(&args),
     };
     match done {
         Ok(code) => code,

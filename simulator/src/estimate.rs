@@ -85,7 +85,7 @@ fn around(value: f64, error: f64, freedom: f64) -> Estimate {
 }
 
 /// Student's t for 95 % (Abramowitz and Stegun 26.7.5; within 1 % from 9 degrees of freedom on).
-fn student(freedom: f64) -> f64 {
+pub(crate) fn student(freedom: f64) -> f64 {
     let (z, z3, z5) = (Z, Z * Z * Z, Z * Z * Z * Z * Z);
     z + (z3 + z) / (4.0 * freedom) + (5.0 * z5 + 16.0 * z3 + 3.0 * z) / (96.0 * freedom * freedom)
 }

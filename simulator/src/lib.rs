@@ -19,6 +19,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod advise;
 mod calendar;
 pub mod cli;
 pub mod estimate;
@@ -39,6 +40,7 @@ pub mod presets;
 mod product;
 pub mod qos;
 pub mod random;
+pub mod rare;
 pub mod recorded;
 pub mod replay;
 pub mod report;

@@ -45,6 +45,8 @@ pub enum Purpose {
     Stall = 13,
     /// How long lives and outages last.
     Lifetime = 14,
+    /// From which state a rare event is looked for next, and with which chances.
+    Split = 32,
 }
 
 /// Whose numbers they are: a node, by its place in its group, so that neither another node nor

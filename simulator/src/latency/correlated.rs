@@ -78,6 +78,10 @@ impl Memory {
         Self { stream, z }
     }
 
+    pub(super) fn reseed(&mut self, stream: Stream) {
+        self.stream = stream;
+    }
+
     pub(super) fn draw(&mut self, model: &Correlated) -> Span {
         let delay = model.law.at_normal(self.z).expect("a law without quantiles isn't correlated");
         self.z = model.rho * self.z + libm::sqrt(1.0 - model.rho * model.rho) * self.stream.normal();

@@ -121,6 +121,18 @@ impl Delays {
         Self(State::Boxed(Box::new(memory)))
     }
 
+    /// The same state of the path, with another future. What goes by a trace has none.
+    pub(crate) fn reseed(&mut self, stream: Stream) {
+        match &mut self.0 {
+            State::Plain(own) => *own = stream,
+            State::Boxed(memory) => match &mut **memory {
+                Memory::Correlated(memory) => memory.reseed(stream),
+                Memory::Regimes(shift) => shift.reseed(stream),
+                Memory::Trace(_) => {}
+            },
+        }
+    }
+
     /// The delay of the next datagram, sent at `now`.
     ///
     /// # Panics

@@ -102,6 +102,11 @@ impl Shift {
         Self { stream, now_in, until, draws }
     }
 
+    pub(super) fn reseed(&mut self, mut stream: Stream) {
+        self.draws.iter_mut().for_each(|draws| draws.reseed(stream.split()));
+        self.stream = stream;
+    }
+
     pub(super) fn draw(&mut self, model: &Regimes, now: Instant) -> Span {
         while now >= self.until {
             self.now_in = (self.now_in + 1) % model.0.len();

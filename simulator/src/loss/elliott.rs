@@ -60,6 +60,11 @@ impl GilbertElliott {
         self.p
     }
 
+    /// The same chain, looked at once in `ratio` heartbeats.
+    pub(super) fn stretched(&self, ratio: f64) -> Self {
+        Self { burst: super::burst_at(self.bad_share(), self.burst, ratio), ..*self }
+    }
+
     /// The share of heartbeats that are sent in the bad state.
     pub fn bad_share(&self) -> f64 {
         (self.p - self.good) / (self.bad - self.good)

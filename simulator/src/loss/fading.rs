@@ -75,6 +75,11 @@ impl Fading {
         logistic(self.mu + self.sigma * x)
     }
 
+    /// The same weather, looked at once in `ratio` heartbeats.
+    pub(super) fn stretched(&self, ratio: f64) -> Self {
+        Self { memory: self.memory / ratio, repeat: libm::pow(self.repeat, ratio), ..*self }
+    }
+
     /// How much of x is left after one heartbeat.
     pub fn keep(&self) -> f64 {
         if self.memory > 0.0 { libm::exp(-1.0 / self.memory) } else { 0.0 }
@@ -92,6 +97,10 @@ impl Faded {
         let last = stream.chance(model.probability(x));
         let keep = model.keep();
         Self { stream, x, keep, fresh: libm::sqrt(1.0 - keep * keep), last }
+    }
+
+    pub(super) fn reseed(&mut self, stream: Stream) {
+        self.stream = stream;
     }
 
     pub(super) fn loses(&mut self, model: &Fading) -> bool {

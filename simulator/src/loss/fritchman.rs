@@ -86,6 +86,17 @@ impl Fritchman {
         self.p
     }
 
+    /// The same runs, looked at once in `ratio` heartbeats: each kind keeps its share of what is lost. Kinds that a
+    /// share so large has no room for between arrivals stay as they are.
+    pub(super) fn stretched(&self, ratio: f64) -> Self {
+        let each = |kind: &Runs| {
+            let stays = 1.0 - 1.0 / kind.length;
+            let length = 1.0 / (1.0 - libm::pow(stays, ratio));
+            Runs { weight: kind.weight * kind.length / length, length }
+        };
+        Self::new(self.p, self.runs.iter().map(each).collect()).unwrap_or_else(|_| self.clone())
+    }
+
     /// The kinds of runs.
     pub fn runs(&self) -> &[Runs] {
         &self.runs
@@ -114,6 +125,10 @@ impl Run {
     /// Whether the next one is lost: in which kind of run it is, if in any.
     pub(super) const fn bad(&self) -> bool {
         self.kind.is_some()
+    }
+
+    pub(super) fn reseed(&mut self, stream: Stream) {
+        self.stream = stream;
     }
 
     pub(super) fn loses(&mut self, model: &Fritchman) -> bool {

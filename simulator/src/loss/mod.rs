@@ -110,6 +110,20 @@ impl Lossy {
         Self(State::Plain { stream, bad })
     }
 
+    /// The same state of the path, with another future. What goes by a trace has none.
+    pub(crate) fn reseed(&mut self, mut stream: Stream) {
+        match &mut self.0 {
+            State::Plain { stream: own, .. } => *own = stream,
+            State::Boxed(memory) => match &mut **memory {
+                Memory::Fading(faded) => faded.reseed(stream),
+                Memory::Fritchman(run) => run.reseed(stream),
+                Memory::Periodic { stream: own, .. } => *own = stream,
+                Memory::Trace(_) => {}
+                Memory::Sum(paths) => paths.iter_mut().for_each(|path| path.reseed(stream.split())),
+            },
+        }
+    }
+
     /// Whether the path is in the bad state of a chain, for the models that are one.
     pub fn bad(&self) -> bool {
         match &self.0 {
@@ -167,6 +181,17 @@ impl Memory {
     }
 }
 
+/// The mean visit to the bad state, in which the share `bad` of all steps is, of a chain that is looked at once in `ratio`
+/// steps: its two states forget each other by the factor 1 - 1/(burst (1 - bad)) a step.
+fn burst_at(bad: f64, burst: f64, ratio: f64) -> f64 {
+    let keeps = 1.0 - 1.0 / (burst * (1.0 - bad));
+    // A chain without memory, or one that alternates, has nothing to stretch.
+    if keeps <= 0.0 {
+        return burst;
+    }
+    1.0 / ((1.0 - bad) * (1.0 - libm::pow(keeps, ratio)))
+}
+
 const OTHER_MODEL: &str = "a path keeps the model that it was made for";
 
 impl Loss {
@@ -181,6 +206,20 @@ impl Loss {
             Self::Periodic(model) => model.share(),
             Self::Trace(trace) => trace.share_lost(),
             Self::Sum(models) => 1.0 - models.iter().map(|model| 1.0 - model.share()).product::<f64>(),
+        }
+    }
+
+    /// The same losses where heartbeats come at `ratio` times the interval for which it was made: a burst takes
+    /// as many seconds as before. What is told by the clock already is so at every interval.
+    #[must_use]
+    pub fn stretched(&self, ratio: f64) -> Self {
+        match self {
+            Self::Gilbert { p, burst } => Self::Gilbert { p: *p, burst: burst_at(*p, *burst, ratio) },
+            Self::GilbertElliott(model) => Self::GilbertElliott(model.stretched(ratio)),
+            Self::Fading(model) => Self::Fading(model.stretched(ratio)),
+            Self::Fritchman(model) => Self::Fritchman(model.stretched(ratio)),
+            Self::Sum(models) => Self::Sum(models.iter().map(|model| model.stretched(ratio)).collect()),
+            Self::None | Self::Independent(_) | Self::Periodic(_) | Self::Trace(_) => self.clone(),
         }
     }
 
@@ -526,6 +565,28 @@ mod tests {
             }
             let mut other = path.clone();
             assert!((0..1_000).all(|_| path.loses(&model, Instant::ORIGIN) == other.loses(&model, Instant::ORIGIN)));
+        }
+    }
+
+    #[test]
+    fn a_model_stretched_to_two_steps_loses_as_every_second_heartbeat_of_it() {
+        let texts = [
+            "gilbert:p=0.2,burst=4",
+            "gilbert:p=0.2,burst=6,bad=0.8,good=0.02",
+            "fritchman:p=0.1,runs=5x6|1x30",
+            "fading:p=0.2,sigma=2,memory=20",
+        ];
+        for text in texts {
+            let model: Loss = text.parse().expect(text);
+            let pairs = |losses: &[bool]| {
+                losses.windows(2).filter(|pair| pair[0] && pair[1]).count() as f64 / losses.len() as f64
+            };
+            let second: Vec<bool> = losses(model.clone()).into_iter().step_by(2).collect();
+            let stretched = losses(model.stretched(2.0));
+            let (one, other) = (pairs(&second), pairs(&stretched));
+            assert!((share(&second) / share(&stretched) - 1.0).abs() < 0.05, "{text}");
+            assert!((one / other - 1.0).abs() < 0.08, "{text}: {one} {other}");
+            assert!((model.stretched(1.0).share() - model.share()).abs() < 1e-12, "{text}");
         }
     }
 
