@@ -113,8 +113,11 @@ fn plan(root: &DeTable<'_>, faults: &mut Faults) -> Option<Plan> {
     let requirement = root.get("requirement").and_then(|value| requirement(value, faults));
     let (base, given) = base(root.get("scenario"), faults);
     let axes = axes(root.get("axes"), faults)?;
-    let settings = settings(&base, &given, &axes, faults)?;
+    let mut settings = settings(&base, &given, &axes, faults)?;
     let seeds = seeds?;
+    if let Some(first) = seeds.first() {
+        settings.iter_mut().for_each(|setting| setting.scenario.seed = *first);
+    }
     if settings.len().saturating_mul(seeds.len()) > CELLS_MAX {
         let at = root.get_key_value("axes").map_or(0, |(key, _)| key.span().start);
         let count = settings.len().saturating_mul(seeds.len());
