@@ -90,6 +90,21 @@ fn a_cell_is_the_same_run_as_the_command_run() {
 }
 
 #[test]
+fn the_report_names_a_command_that_repeats_a_run_of_its_choice() {
+    let partitioned = PLAN.replace("loss = 0.05", "loss = 0.05\npartition = \"0.3@20s..60s 0.5@80s..90s\"");
+    let (folder, plan) = planned(&partitioned);
+    let out = folder.path().join("out");
+    json(&sweep(&plan, &out, &["--json"]));
+    let report = fs::read_to_string(out.join("report.html")).expect("a report");
+    let command = report.lines().find_map(|line| line.strip_prefix("systole-sim run ")).expect("it names a command");
+    let command = command.split('<').next().expect("a line has a start");
+    let run =
+        Command::new(env!("CARGO_BIN_EXE_systole-sim")).arg("run").args(command.split(' ')).arg("--json").output();
+    let hash = json(&run.expect("it runs"))["trace_hash"].to_string();
+    assert!(fs::read_to_string(out.join("results.jsonl")).expect("results").contains(&hash), "{command}");
+}
+
+#[test]
 fn a_plan_with_faults_lists_them_all_and_runs_nothing() {
     let (folder, plan) = planned("seeds = 0\n[scenario]\nloss = 1.2\n[axes]\ninterval = [\"1s\", \"fast\"]\n");
     let out = folder.path().join("out");

@@ -29,7 +29,7 @@ pub(crate) fn page(plan: &Plan, findings: &[Finding<'_>], strips: &[Option<Strip
         sections.map(|(n, (finding, strip))| section(plan, n, finding, strip.as_ref())).collect();
     let mut commands = vec![about.command.clone()];
     if let Some(result) = findings.iter().find_map(|finding| finding.choice.map(|place| &finding.results[place])) {
-        commands.push(command(result));
+        commands.extend(command(result));
     }
     Page {
         title: format!("Which interval, which timeout: {}", about.name),
@@ -237,14 +237,21 @@ fn parameters(plan: &Plan) -> Vec<(String, String)> {
     all
 }
 
-/// One run of the choice, for whoever wants to look closer.
-fn command(result: &Result<'_>) -> String {
-    let mut text = String::from("systole-sim run");
-    for (name, value) in result.setting.scenario.parameters().into_iter().filter(|(_, value)| value != "none") {
-        let quote = if value.contains(|c: char| c.is_whitespace() || "|;&<>()".contains(c)) { "'" } else { "" };
-        text += &format!(" --{name} {quote}{value}{quote}");
+/// One run of the choice, for whoever wants to look closer. Flags know one group only.
+fn command(result: &Result<'_>) -> Option<String> {
+    let scenario = &result.setting.scenario;
+    if scenario.groups.len() > 1 {
+        return None;
     }
-    text
+    let mut text = String::from("systole-sim run");
+    for (name, value) in scenario.parameters().into_iter().filter(|(_, value)| value != "none") {
+        // What there may be several of is told with blanks between, and repeated as a flag.
+        for value in value.split_whitespace() {
+            let quote = if value.contains(['|', ';', '&', '<', '>', '(', ')', '*', '$']) { "'" } else { "" };
+            text += &format!(" --{name}={quote}{value}{quote}");
+        }
+    }
+    Some(text)
 }
 
 fn settings(plan: &Plan, findings: &[Finding<'_>]) -> Table {

@@ -4,15 +4,16 @@
 //! seeds = 3
 //! out = "bursty"
 //! requirement = { detect_within = "15s", false_failures = "1/week", fleet = 1000000 }
-//! [scenario]
+//! [scenario]                  # or from = "wan" or "my.toml", and what differs from it
 //! nodes = 100
 //! loss = "gilbert:p=0.01,burst=5"
 //! [axes]
 //! interval = ["1s", "2s", "5s"]
 //! detector = ["fixed:timeout=2x|3x|4x", "chen:margin=1x|2x"]
 //! ```
-//! Bars in a detector part alternatives. Every combination is a setting, and every setting is run under every seed. All faults are found
-//! at once, each with its line, and before anything runs; a setting that can't be run is named.
+//! Bars in a detector part alternatives. Every combination is a setting, and every setting is run
+//! under every seed. All faults are found at once, each with its line, and before anything runs; a
+//! setting that can't be run is named.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -112,8 +113,11 @@ fn plan(root: &DeTable<'_>, faults: &mut Faults) -> Option<Plan> {
     let requirement = root.get("requirement").and_then(|value| requirement(value, faults));
     let (base, given) = base(root.get("scenario"), faults);
     let axes = axes(root.get("axes"), faults)?;
-    let settings = settings(&base, &given, &axes, faults)?;
+    let mut settings = settings(&base, &given, &axes, faults)?;
     let seeds = seeds?;
+    if let Some(first) = seeds.first() {
+        settings.iter_mut().for_each(|setting| setting.scenario.seed = *first);
+    }
     if settings.len().saturating_mul(seeds.len()) > CELLS_MAX {
         let at = root.get_key_value("axes").map_or(0, |(key, _)| key.span().start);
         let count = settings.len().saturating_mul(seeds.len());
@@ -484,6 +488,16 @@ loss = []
         );
         let said = faults("[axes]\njitter = [0.5, 2.0]\nnodes = [1, 2]\n");
         assert!(said.len() == 1 && said[0].starts_with("2:16: ") && said[0].contains(", and 1 more)"), "{said:#?}");
+    }
+
+    #[test]
+    fn a_plan_may_begin_with_a_scenario_that_stands_elsewhere() {
+        let text = "[scenario]\nnodes = 3\nfrom = \"wan\"\n[axes]\ninterval = [\"1s\", \"2s\"]\n";
+        let (plan, wan) =
+            (Plan::read(text).expect("a plan"), crate::cli::read("wan").expect("it comes with the simulator"));
+        let (group, there) = (plan.settings[0].group(), &wan.groups[0]);
+        assert_eq!((group.nodes, &group.loss, group.heartbeats), (3, &there.loss, there.heartbeats));
+        assert!(faults("[scenario]\nfrom = \"moon.toml\"\n[axes]\nnodes = 1\n")[0].contains("moon.toml"));
     }
 
     #[test]
