@@ -25,6 +25,7 @@ pub mod cli;
 pub mod estimate;
 mod fate;
 pub mod fit;
+pub mod frequency;
 mod inbox;
 mod judge;
 pub mod latency;

@@ -9,10 +9,10 @@ use serde::Serialize;
 use systole_core::Span;
 use systole_core::detector::Detector;
 
-use super::frequency::Frequency;
 use super::network::Network;
 use super::search::{Demand, Judge, Tried, Verdict, longest, round_spans};
 use super::settings::Settings;
+use crate::frequency::Frequency;
 use crate::loss::Loss;
 use crate::qos::Qos;
 use crate::rare::{Effort, Rarity};

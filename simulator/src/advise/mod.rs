@@ -12,7 +12,6 @@
 //! estimate's interval has to be below what is allowed.
 
 mod advice;
-mod frequency;
 mod measured;
 mod network;
 mod remote;
@@ -31,13 +30,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use systole_core::Span;
 use systole_core::detector::Detector;
 
+use crate::frequency::Frequency;
 use crate::latency::Delay;
 use crate::loss::Loss;
 use crate::presets::{PRESETS, Preset};
 use crate::scenario::DEFAULT_SEED;
 
 pub use advice::{Advice, Bracket, Care, Neighbour, Pains, Unachievable, advise};
-pub use frequency::Frequency;
 pub use network::Network;
 pub use search::{Demand, Tried, Verdict};
 pub use settings::Settings;

@@ -10,10 +10,10 @@ use systole_core::Span;
 use systole_core::wire::HEADER;
 
 use super::advice::{Advice, Care, Unachievable};
-use super::frequency::Frequency;
 use super::network::Network;
 use super::search::{Demand, Tried, Verdict};
 use super::settings::Settings;
+use crate::frequency::Frequency;
 use crate::latency::Delay;
 use crate::qos::Times;
 use crate::rare::Rarity;

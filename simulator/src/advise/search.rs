@@ -12,9 +12,9 @@ use serde::Serialize;
 use systole_core::Span;
 use systole_core::detector::Detector;
 
-use super::frequency::Frequency;
 use super::network::Network;
 use super::settings::Settings;
+use crate::frequency::Frequency;
 use crate::rare::{Doubt, Effort, Event, Rarity, estimate};
 
 /// What is asked for.

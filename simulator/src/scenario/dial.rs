@@ -7,10 +7,15 @@ use std::str::FromStr;
 
 use systole_core::Span;
 
+use crate::latency::Delay;
+use crate::loss::Loss;
+use crate::presets::{PRESETS, Preset};
+
 use super::{DetectorChoice, Group, Phase, Scenario, Troubles};
 
 /// What each group has, in the order in which it is told.
-const OF_GROUPS: [&str; 25] = [
+const OF_GROUPS: [&str; 26] = [
+    "network",
     "nodes",
     "interval",
     "detector",
@@ -72,6 +77,7 @@ pub(crate) fn turn(scenario: &mut Scenario, dial: &str, text: &str) -> Result<()
 
 pub(super) fn turn_group(group: &mut Group, name: &str, text: &str) -> Result<(), String> {
     match name {
+        "network" => (group.loss, group.delay) = network(text)?,
         "nodes" => group.nodes = read(text)?,
         "interval" => group.interval = read(text)?,
         "detector" => group.detector = read(text)?,
@@ -134,6 +140,15 @@ fn optional<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<Option<T>,
 
 fn read<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| format!("{text:?}: {error}"))
+}
+
+/// Loss and delay of a named network.
+fn network(name: &str) -> Result<(Loss, Delay), String> {
+    let Some(preset) = Preset::find(name) else {
+        let known = PRESETS.map(|preset| preset.name).join(", ");
+        return Err(format!("{name:?} is unknown; one of {known}, or give loss and delay"));
+    };
+    Ok((preset.loss(), preset.delay()))
 }
 
 /// The fixed detector with another timeout.

@@ -20,7 +20,6 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::dial::{turn_group, turn_monitor};
 use super::{DEFAULT_SEED, Group, Scenario, Troubles};
 use crate::lines::{Fault, Faults};
-use crate::presets::{PRESETS, Preset};
 
 impl Scenario {
     /// Reads a scenario.
@@ -103,7 +102,6 @@ fn group(section: &Spanned<DeValue<'_>>, length: Option<Span>, faults: &mut Faul
                 group.name = text;
                 Ok(())
             }
-            "network" => network(&mut group, &text),
             "length" => text.parse().map(|span| own_length = Some(span)).map_err(|error| format!("{text:?}: {error}")),
             _ => turn_group(&mut group, &key, &text),
         };
@@ -126,15 +124,6 @@ fn group(section: &Spanned<DeValue<'_>>, length: Option<Span>, faults: &mut Faul
         None => group.heartbeats = 1_000_000.max(u64::from(group.nodes) * 100),
     }
     group
-}
-
-fn network(group: &mut Group, name: &str) -> Result<(), String> {
-    let Some(preset) = Preset::find(name) else {
-        let known = PRESETS.map(|preset| preset.name).join(", ");
-        return Err(format!("{name:?} is unknown; one of {known}, or give loss and delay"));
-    };
-    (group.loss, group.delay) = (preset.loss(), preset.delay());
-    Ok(())
 }
 
 /// The keys of a table with their values as the flags' texts, lists with blanks between, and where they stand.
@@ -213,6 +202,7 @@ fn at_key(section: &Spanned<DeValue<'_>>, key: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::presets::Preset;
 
     fn faults(text: &str) -> Vec<String> {
         let faults = Scenario::read(text).expect_err("something is wrong");

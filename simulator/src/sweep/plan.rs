@@ -22,7 +22,8 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::requirement::{Quantile, Rate, Requirement};
+use super::requirement::{Quantile, Requirement};
+use crate::frequency::Frequency;
 use crate::lines::{Fault, Faults};
 use crate::scenario::dial::{bare, is_design, turn};
 use crate::scenario::{DEFAULT_SEED, Group, Scenario};
@@ -143,7 +144,10 @@ fn base(value: Option<&Spanned<DeValue<'_>>>, faults: &mut Faults) -> (Scenario,
             None => {}
         }
     }
-    for (key, value) in in_order(table).into_iter().filter(|(key, _)| *key != "from") {
+    let mut keys = in_order(table);
+    // A network before the loss and the delay that replace it.
+    keys.sort_by_key(|(key, _)| *key != "network");
+    for (key, value) in keys.into_iter().filter(|(key, _)| *key != "from") {
         let Some(text) = text(value, key, faults) else { continue };
         set(&mut scenario, key, &text, value.span().start, faults);
         given.push(key.into());
@@ -349,7 +353,7 @@ fn requirement(value: &Spanned<DeValue<'_>>, faults: &mut Faults) -> Option<Requ
     let inner = table(value, "requirement", faults)?;
     known(inner, &["detect_within", "of_crashes", "false_failures", "fleet"], "requirement: ", faults);
     let within = needed(inner, "detect_within", "\"15s\"", value.span().start, faults);
-    let rate: Option<Rate> = needed(inner, "false_failures", "\"1/week\"", value.span().start, faults);
+    let rate: Option<Frequency> = needed(inner, "false_failures", "\"1/week\"", value.span().start, faults);
     let quantile: Option<Quantile> = optional(inner, "of_crashes", faults);
     let fleet: Option<u32> = optional(inner, "fleet", faults);
     if let (Some(0), Some(at)) = (fleet, inner.get("fleet")) {

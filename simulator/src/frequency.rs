@@ -29,6 +29,11 @@ impl Frequency {
         self.times / self.unit.seconds
     }
 
+    /// Times a day.
+    pub fn per_day(self) -> f64 {
+        self.per_second() * 86_400.0
+    }
+
     /// So often per second, in the unit in which there is something to count; two digits, rounded up.
     pub fn about(per_second: f64) -> Self {
         let unit = UNITS.iter().find(|unit| per_second * unit.seconds >= 1.0).unwrap_or(&UNITS[UNITS.len() - 1]);
