@@ -9,7 +9,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use crate::estimate::Estimate;
-use crate::qos::{Causes, Qos, Times};
+use crate::qos::{Causes, NodeQos, Qos, Times};
 use crate::run::Outcome;
 use crate::scenario::Scenario;
 
@@ -41,12 +41,20 @@ pub fn json(scenario: &Scenario, outcome: &Outcome) -> Value {
         "bytes_per_second": bytes_per_second(outcome),
         "span_s": outcome.span_s,
         "detection_bound_s": scenario.bound().secs_f64(),
+        "mistakes_of_worst_node": worst(&outcome.nodes),
         "trace_hash": hash(outcome),
     });
     add(&mut all, &outcome.qos);
     if outcome.groups.len() > 1 {
+        let mut nodes = outcome.nodes.as_slice();
         let groups = scenario.groups.iter().zip(&outcome.groups).map(|(group, qos)| {
-            let mut one = json!({ "group": group.name, "detection_bound_s": group.bound().secs_f64() });
+            let (own, rest) = nodes.split_at(nodes.len().min(group.nodes as usize));
+            nodes = rest;
+            let mut one = json!({
+                "group": group.name,
+                "detection_bound_s": group.bound().secs_f64(),
+                "mistakes_of_worst_node": worst(own),
+            });
             add(&mut one, qos);
             one
         });
@@ -114,12 +122,17 @@ pub fn table(scenario: &Scenario, outcome: &Outcome) -> String {
     }
     row("virtual time", format!("{} s", number(outcome.span_s)));
     measures(&mut row, &outcome.qos);
+    row("mistakes of the worst node", worst(&outcome.nodes).to_string());
     row("trace hash", hash(outcome));
     if outcome.groups.len() > 1 {
+        let mut nodes = outcome.nodes.as_slice();
         for (group, qos) in scenario.groups.iter().zip(&outcome.groups) {
             row("", String::new());
             row("group", group.name.clone());
             measures(&mut row, qos);
+            let (own, rest) = nodes.split_at(nodes.len().min(group.nodes as usize));
+            row("mistakes of the worst node", worst(own).to_string());
+            nodes = rest;
         }
     }
     out
@@ -130,8 +143,8 @@ fn measures(row: &mut impl FnMut(&str, String), qos: &Qos) {
     row("  from one to the next (T_MR)", estimate(qos.mistake_recurrence_s, "s"));
     row("  duration (T_M)", estimate(qos.mistake_duration_s, "s"));
     row("  rate", estimate(qos.mistake_rate_per_s, "per s and node"));
-    row("query accuracy (P_A)", estimate(qos.query_accuracy, ""));
     causes(row, &qos.mistakes_by_cause);
+    row("query accuracy (P_A)", estimate(qos.query_accuracy, ""));
     row("false failures", qos.false_failures.to_string());
     row("  in the whole fleet", estimate(qos.false_failures_per_fleet_day, "per day"));
     row("  of one node", estimate(qos.false_failures_per_node_year, "per year"));
@@ -139,6 +152,12 @@ fn measures(row: &mut impl FnMut(&str, String), qos: &Qos) {
     row("crashes", format!("{}, {} of them missed", qos.crashes, qos.missed));
     times(row, "  until suspect (T_D)", &qos.detection_time_s);
     times(row, "  until failed", &qos.failure_time_s);
+}
+
+/// How often the node was wrongly suspected that was most often: where trouble isn't shared evenly, an
+/// average hides it.
+fn worst(nodes: &[NodeQos]) -> u64 {
+    nodes.iter().map(|node| node.mistakes).max().unwrap_or(0)
 }
 
 /// What happened how often, the most frequent first.
