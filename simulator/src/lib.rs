@@ -51,6 +51,7 @@ mod sender;
 mod slice;
 pub mod spec;
 pub mod sweep;
+mod tables;
 pub mod theory;
 pub mod trace;
 pub mod transport;

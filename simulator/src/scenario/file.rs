@@ -15,11 +15,12 @@
 
 use systole_core::Span;
 use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
 use super::dial::{turn_group, turn_monitor};
 use super::{DEFAULT_SEED, Group, Scenario, Troubles};
 use crate::lines::{Fault, Faults};
+use crate::tables::{in_order, table, text, text_or_list};
 
 impl Scenario {
     /// Reads a scenario.
@@ -126,42 +127,16 @@ fn group(section: &Spanned<DeValue<'_>>, length: Option<Span>, faults: &mut Faul
     group
 }
 
-/// The keys of a table with their values as the flags' texts, lists with blanks between, and where they stand.
+/// The keys of a table with their values as the flags' texts, and where these stand.
 fn texts(value: &Spanned<DeValue<'_>>, name: &str, faults: &mut Faults) -> Vec<(String, String, usize)> {
     let Some(table) = table(value, name, faults) else { return Vec::new() };
     let mut texts = Vec::new();
     for (key, value) in in_order(table) {
-        let text = match value.get_ref() {
-            DeValue::Array(items) => list(items, key, faults),
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Table(_) => text(value, key, faults),
-        };
-        if let Some(text) = text {
+        if let Some(text) = text_or_list(value, key, faults) {
             texts.push((key.to_string(), text, value.span().start));
         }
     }
     texts
-}
-
-fn list(items: &DeArray<'_>, key: &str, faults: &mut Faults) -> Option<String> {
-    let texts: Option<Vec<String>> = items.iter().map(|item| text(item, key, faults)).collect();
-    texts.map(|texts| if texts.is_empty() { "none".into() } else { texts.join(" ") })
-}
-
-fn text(value: &Spanned<DeValue<'_>>, key: &str, faults: &mut Faults) -> Option<String> {
-    match value.get_ref() {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) => Some(number.as_str().replace('_', "")),
-        DeValue::Float(number) => Some(number.as_str().replace('_', "")),
-        DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-            faults.add(value.span().start, format!("{key} is a text or a number, as the flag --{key} takes it"));
-            None
-        }
-    }
 }
 
 fn whole(value: &Spanned<DeValue<'_>>, key: &str, faults: &mut Faults) -> Option<u64> {
@@ -176,21 +151,6 @@ fn whole(value: &Spanned<DeValue<'_>>, key: &str, faults: &mut Faults) -> Option
 fn span(value: &Spanned<DeValue<'_>>, key: &str, faults: &mut Faults) -> Option<Span> {
     let text = text(value, key, faults)?;
     text.parse().map_err(|error| faults.add(value.span().start, format!("{key} {text:?}: {error}"))).ok()
-}
-
-fn table<'t>(value: &'t Spanned<DeValue<'t>>, name: &str, faults: &mut Faults) -> Option<&'t DeTable<'t>> {
-    let table = value.get_ref().as_table();
-    if table.is_none() {
-        faults.add(value.span().start, format!("{name} is a table; write it in brackets, with its keys beneath"));
-    }
-    table
-}
-
-/// Keys and values as they stand in the file.
-fn in_order<'t>(table: &'t DeTable<'t>) -> Vec<(&'t str, &'t Spanned<DeValue<'t>>)> {
-    let mut pairs: Vec<_> = table.iter().collect();
-    pairs.sort_by_key(|(key, _)| key.span().start);
-    pairs.into_iter().map(|(key, value)| (&**key.get_ref(), value)).collect()
 }
 
 /// Where a key of a table stands, if it does.

@@ -27,6 +27,7 @@ use crate::frequency::Frequency;
 use crate::lines::{Fault, Faults};
 use crate::scenario::dial::{bare, is_design, turn};
 use crate::scenario::{DEFAULT_SEED, Group, Scenario};
+use crate::tables::{in_order, table, text, text_or_list};
 
 /// What is to be run.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,7 +149,7 @@ fn base(value: Option<&Spanned<DeValue<'_>>>, faults: &mut Faults) -> (Scenario,
     // A network before the loss and the delay that replace it.
     keys.sort_by_key(|(key, _)| *key != "network");
     for (key, value) in keys.into_iter().filter(|(key, _)| *key != "from") {
-        let Some(text) = text(value, key, faults) else { continue };
+        let Some(text) = text_or_list(value, key, faults) else { continue };
         set(&mut scenario, key, &text, value.span().start, faults);
         given.push(key.into());
     }
@@ -387,34 +388,6 @@ fn known(table: &DeTable<'_>, keys: &[&str], of: &str, faults: &mut Faults) {
         if !keys.contains(&&**key.get_ref()) {
             let (key, at) = (key.get_ref(), key.span().start);
             faults.add(at, format!("{of}unknown key {key:?}; one of {}", keys.join(", ")));
-        }
-    }
-}
-
-fn table<'t>(value: &'t Spanned<DeValue<'t>>, key: &str, faults: &mut Faults) -> Option<&'t DeTable<'t>> {
-    let table = value.get_ref().as_table();
-    if table.is_none() {
-        faults.add(value.span().start, format!("{key} must be a table: [{key}] on a line of its own"));
-    }
-    table
-}
-
-/// The keys as they stand in the file; the parser sorts them.
-fn in_order<'t>(table: &'t DeTable<'t>) -> Vec<(&'t str, &'t Spanned<DeValue<'t>>)> {
-    let mut pairs: Vec<_> = table.iter().map(|(key, value)| (key.span().start, (&**key.get_ref(), value))).collect();
-    pairs.sort_by_key(|(at, _)| *at);
-    pairs.into_iter().map(|(_, pair)| pair).collect()
-}
-
-/// A value as a flag would be given it.
-fn text(value: &Spanned<DeValue<'_>>, key: &str, faults: &mut Faults) -> Option<String> {
-    match value.get_ref() {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) => Some(number.as_str().into()),
-        DeValue::Float(number) => Some(number.as_str().into()),
-        DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-            faults.add(value.span().start, format!("{key} must be a text or a number, as its flag takes it"));
-            None
         }
     }
 }
