@@ -12,6 +12,7 @@
 //! estimate's interval has to be below what is allowed.
 
 mod advice;
+mod cheapest;
 mod measured;
 mod network;
 mod remote;
@@ -35,6 +36,9 @@ use crate::latency::Delay;
 use crate::loss::Loss;
 use crate::presets::{PRESETS, Preset};
 use crate::scenario::DEFAULT_SEED;
+
+use cheapest::{Asked, candidates, cheapest_first};
+use serde_json::json;
 
 pub use advice::{Advice, Bracket, Care, Neighbour, Pains, Unachievable, advise};
 pub use network::Network;
@@ -78,9 +82,9 @@ pub struct Args {
     #[arg(long, value_name = "SPAN")]
     measured_every: Option<Span>,
     /// fixed, missed, chen, two-window, phi or bertier; its patience is what is looked for, what
-    /// else is given stays: chen:gain=0.1
-    #[arg(long, value_name = "SPEC", default_value = "chen")]
-    detector: Detector,
+    /// else is given stays: chen:gain=0.1 [default: chen or fixed, whichever needs fewer heartbeats]
+    #[arg(long, value_name = "SPEC")]
+    detector: Option<Detector>,
     /// A rough answer
     #[arg(long)]
     quick: bool,
@@ -108,12 +112,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Err(NoNetwork::Unknown(fault)) => anyhow::bail!(fault),
     };
-    let demand = Demand {
+    let demand = |kind| Demand {
         detect_within: args.detect_within,
         false_failures: args.false_failures,
         nodes: args.nodes,
         max_rate: args.max_rate,
-        kind: args.detector,
+        kind,
     };
     let pains = match (args.quick, args.thorough) {
         (true, _) => Pains::Quick,
@@ -121,20 +125,28 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (false, true) => Pains::Thorough,
     };
     let care = Care { seed: args.seed, pains };
-    let _ = writeln!(io::stderr(), "{}", report::head(&demand, &network, care));
-    let bar = Bar::new();
-    let advice = advise(&demand, &network, care, &|what, share| bar.show(what, share));
-    bar.clear();
-    let text = match (&advice, args.json) {
-        (Ok(advice), false) => report::advice(&demand, &network, care, advice),
-        (Err(refused), false) => report::unachievable(&demand, &network, refused),
+    let kinds = args.detector.map_or_else(|| candidates().to_vec(), |kind| vec![kind]);
+    let demands: Vec<Demand> = kinds.into_iter().map(demand).collect();
+    let _ = writeln!(io::stderr(), "{}", report::head(&demands, &network, care));
+    let ask = |demand: Demand| {
+        let bar = Bar::new();
+        let answer = advise(&demand, &network, care, &|what, share| bar.show(what, share));
+        bar.clear();
+        Asked { demand, answer }
+    };
+    let asked = cheapest_first(demands.into_iter().map(ask).collect());
+    let Asked { demand, answer } = &asked[0];
+    let text = match (answer, args.json) {
+        (Ok(advice), false) => report::advice(demand, &network, care, advice, cheapest::others(&asked)),
+        (Err(refused), false) => report::unachievable(demand, &network, refused),
         (answer, true) => {
-            serde_json::to_string_pretty(&report::json(
-                &demand,
-                &network,
-                care,
-                answer.as_deref().map_err(|refused| &**refused),
-            ))? + "\n"
+            let answer = answer.as_deref().map_err(|refused| &**refused);
+            let mut value = report::json(demand, &network, care, answer);
+            value["detectors_tried"] = asked
+                .iter()
+                .map(|asked| json!({"detector": asked.name(), "interval_s": asked.interval().map(Span::secs_f64)}))
+                .collect();
+            serde_json::to_string_pretty(&value)? + "\n"
         }
     };
     match io::stdout().write_all(text.as_bytes()) {
@@ -142,7 +154,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written?,
     }
-    Ok(if advice.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if answer.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// As many as the product's monitor takes.

@@ -21,14 +21,15 @@ use crate::report::{VERSION, number};
 use crate::scenario::{Group, Scenario};
 
 /// What is asked, before anything can fail: one line.
-pub(super) fn head(demand: &Demand, network: &Network, care: Care) -> String {
-    let Demand { detect_within, false_failures, nodes, max_rate, kind } = demand;
+pub(super) fn head(demands: &[Demand], network: &Network, care: Care) -> String {
+    let Demand { detect_within, false_failures, nodes, max_rate, kind: _ } = &demands[0];
+    let kinds: Vec<&str> = demands.iter().map(|demand| demand.kind.name()).collect();
     let max_rate = max_rate.map_or("none".into(), |rate| rate.to_string());
     format!(
         "systole-sim {VERSION}: advise detect-within={} false-failures={false_failures} nodes={nodes} \
          max-rate={max_rate} detector={} network={} loss={} delay={} seed={} pains={:?}",
         detect_within.compact(),
-        kind.name(),
+        kinds.join("|"),
         network.name,
         network.loss,
         delays(network),
@@ -37,8 +38,14 @@ pub(super) fn head(demand: &Demand, network: &Network, care: Care) -> String {
     )
 }
 
-/// The settings, and why.
-pub(super) fn advice(demand: &Demand, network: &Network, care: Care, advice: &Advice) -> String {
+/// The settings, and why; `others` says what the detectors that were not chosen would have taken.
+pub(super) fn advice(
+    demand: &Demand,
+    network: &Network,
+    care: Care,
+    advice: &Advice,
+    others: Option<String>,
+) -> String {
     let mut out = String::new();
     let settings = &advice.choice.settings;
     let (rate, within) = (heartbeats_per_s(demand, settings), demand.detect_within.compact());
@@ -56,6 +63,7 @@ pub(super) fn advice(demand: &Demand, network: &Network, care: Care, advice: &Ad
         often(demand, &advice.choice.failures),
         demand.false_failures,
     ));
+    others.into_iter().for_each(&mut line);
     line(String::new());
     line("In the monitor's configuration, and at each node:".into());
     line(String::new());
