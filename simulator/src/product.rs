@@ -17,7 +17,10 @@ use crate::slice::Slice;
 /// So many datagrams go into one call of the monitor, as they come off a socket in the engine.
 const BATCH: usize = 64;
 
-/// A sender tells its name with its first heartbeats, and with every so-manieth.
+const FEW: usize = 8;
+
+/// A sender tells its name with its first heartbeats, and where a monitor may come to need it again
+/// with every so-manieth.
 const NAMED: u64 = 3;
 const NAMED_AGAIN: u64 = 64;
 
@@ -34,6 +37,8 @@ pub(crate) struct Product {
     believed: u64,
     speakers: Vec<Speaker>,
     groups: Vec<Speech>,
+    /// Whether names are told again: to learn a group that was missed, or after a restart.
+    renamed: bool,
     by_id: Vec<(NodeId, u32)>,
     bytes: Vec<u8>,
 }
@@ -63,22 +68,23 @@ impl Product {
         let speakers = (0..slice.len() as u32).map(|node| speaker(scenario, slice, node)).collect();
         let alone = scenario.groups.len() == 1;
         let speech = |group: &Group| Speech::new((!alone).then(|| group.name.clone()), group.interval);
-        Self::of(config, speakers, scenario.groups.iter().map(speech).collect())
+        let renamed = !alone || !scenario.monitor.restarts.is_empty();
+        Self::of(config, speakers, scenario.groups.iter().map(speech).collect(), renamed)
     }
 
     /// A monitor of one node alone, which declares this interval.
     pub(crate) fn of_one(config: Config, interval: Span) -> Self {
         let speaker = Speaker { id: NodeId::of(&name_of(0)), name: 0, group: 0 };
-        Self::of(config, vec![speaker], vec![Speech::new(None, interval)])
+        Self::of(config, vec![speaker], vec![Speech::new(None, interval)], false)
     }
 
-    fn of(config: Config, speakers: Vec<Speaker>, groups: Vec<Speech>) -> Self {
+    fn of(config: Config, speakers: Vec<Speaker>, groups: Vec<Speech>, renamed: bool) -> Self {
         // Of two with one id the first stands for it.
         let mut by_id: Vec<(NodeId, u32)> = speakers.iter().map(|speaker| speaker.id).zip(0..).collect();
         by_id.sort_unstable();
         by_id.dedup_by_key(|(id, _)| *id);
         let monitor = Monitor::new(config.clone(), Instant::ORIGIN);
-        Self { monitor, config, believed: 0, speakers, groups, by_id, bytes: Vec::new() }
+        Self { monitor, config, believed: 0, speakers, groups, renamed, by_id, bytes: Vec::new() }
     }
 
     pub(crate) fn next(&self) -> Option<Tick> {
@@ -126,7 +132,7 @@ impl Product {
 
     /// How many bytes this takes as a datagram.
     pub(crate) fn size(&mut self, sent: &Arrival) -> usize {
-        if is_plain(sent) {
+        if self.is_plain(sent) {
             return HEADER;
         }
         self.bytes.clear();
@@ -134,14 +140,29 @@ impl Product {
         self.bytes.len()
     }
 
+    /// Few datagrams are the rule in a millisecond, and room for many is dear to make.
     fn hand_in(&mut self, now: Instant, batch: &[Arrival], backlog: Backlog, verdicts: &mut Vec<Verdict>) {
+        if batch.len() <= FEW {
+            self.hand_in_up_to::<FEW>(now, batch, backlog, verdicts);
+        } else {
+            self.hand_in_up_to::<BATCH>(now, batch, backlog, verdicts);
+        }
+    }
+
+    fn hand_in_up_to<const MOST: usize>(
+        &mut self,
+        now: Instant,
+        batch: &[Arrival],
+        backlog: Backlog,
+        verdicts: &mut Vec<Verdict>,
+    ) {
         self.bytes.clear();
-        let mut ends = [0; BATCH];
+        let mut ends = [0; MOST];
         for (arrival, end) in batch.iter().zip(&mut ends) {
             self.emit(arrival);
             *end = self.bytes.len();
         }
-        let mut datagrams = [Datagram { bytes: &[], arrival: now, truncated: false }; BATCH];
+        let mut datagrams = [Datagram { bytes: &[], arrival: now, truncated: false }; MOST];
         let mut start = 0;
         for ((arrival, end), datagram) in batch.iter().zip(ends).zip(&mut datagrams) {
             (datagram.bytes, datagram.arrival) = (&self.bytes[start..end], arrival.at);
@@ -151,11 +172,17 @@ impl Product {
         self.monitor.turn(now, &datagrams[..batch.len()], backlog, &mut ear);
     }
 
+    /// Whether it tells nothing but that its node is there.
+    fn is_plain(&self, sent: &Arrival) -> bool {
+        let named = sent.seq <= NAMED || (self.renamed && sent.seq.is_multiple_of(NAMED_AGAIN));
+        sent.due.is_some() && !named
+    }
+
     /// Appends the datagram that arrived.
     fn emit(&mut self, arrival: &Arrival) {
         let Speaker { id, name, group } = self.speakers[arrival.node as usize];
         let speech = &self.groups[group as usize];
-        if is_plain(arrival) {
+        if self.is_plain(arrival) {
             let start = self.bytes.len();
             self.bytes.extend_from_slice(&speech.plain);
             let plain = &mut self.bytes[start..];
@@ -196,17 +223,6 @@ fn speaker(scenario: &Scenario, slice: &Slice, node: u32) -> Speaker {
     let own = if actor.node >= originals { node - originals } else { node };
     let name = slice.place(own);
     Speaker { id: NodeId::of(&name_of(name)), name, group: actor.group }
-}
-
-/// Whether it tells nothing but that its node is there.
-fn is_plain(sent: &Arrival) -> bool {
-    sent.due.is_some() && !named(sent.seq)
-}
-
-/// Whether a heartbeat with this number tells its name: the first ones, and some later ones, since
-/// a monitor may have missed those or have forgotten them.
-fn named(seq: u64) -> bool {
-    seq <= NAMED || seq.is_multiple_of(NAMED_AGAIN)
 }
 
 /// Names are of no use to anybody but the monitor, so they aren't kept.
