@@ -105,11 +105,12 @@ pub(crate) fn number(of: &str, key: &str, text: &str, least: f64, most: f64) -> 
 
 /// A duration, at most a year: sums of them must not reach the end of time.
 pub(crate) fn span(of: &str, key: &str, text: &str) -> Result<Span, SpecError> {
-    let span: Span = text.parse().map_err(|error| SpecError(format!("{of}: {key} {text:?}: {error}")))?;
-    if span > LONGEST {
-        return Err(SpecError(format!("{of}: {key} {text} is out of range; between 0s and 365d")));
+    let out = || SpecError(format!("{of}: {key} {text} is out of range; between 0s and 365d"));
+    if text.starts_with('-') {
+        return Err(out());
     }
-    Ok(span)
+    let span: Span = text.parse().map_err(|error| SpecError(format!("{of}: {key} {text:?}: {error}")))?;
+    if span <= LONGEST { Ok(span) } else { Err(out()) }
 }
 
 /// The longest duration that a parameter may be.

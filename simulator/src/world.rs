@@ -177,8 +177,9 @@ impl<'a> World<'a> {
         let senders_and_network = [self.acts.next(), self.arrivals.next()].into_iter().flatten().min();
         let due = self.judge.next();
         let Some(inbox) = &mut self.inbox else { return senders_and_network.into_iter().chain(due).min() };
-        // What is due while the monitor doesn't run is looked at when it does.
-        let due = due.map(|due| due.max(self.now)).and_then(|due| inbox.first_running(due));
+        // What is due while the monitor doesn't run, or still has something to read, is looked at later.
+        let later = Tick::from_count(self.now.count() + 1);
+        let due = due.map(|due| due.max(later)).and_then(|due| inbox.first_running(due));
         [senders_and_network, inbox.next(self.now), due].into_iter().flatten().min()
     }
 

@@ -55,6 +55,9 @@ impl fmt::Display for SpecError {
                 write!(f, "{of}: unknown setting {setting:?}; choose from {}", known.join(", "))
             }
             Self::Twice(of, setting) => write!(f, "{of}: {setting} is given twice; leave one of them out"),
+            Self::Wait(of, setting, value) if value.starts_with('-') => {
+                write!(f, "{of}: {setting} {value} is out of range; it can't be below zero")
+            }
             Self::Wait(of, setting, value) => write!(
                 f,
                 "{of}: {setting} {value:?} is neither a duration such as 1.5s or 300ms \
@@ -301,6 +304,7 @@ mod tests {
                 "chen: margin \"abc\" is neither a duration such as 1.5s or 300ms \
                  nor a multiple of the interval such as 2.25x",
             ),
+            ("fixed:timeout=-1s", "fixed: timeout -1s is out of range; it can't be below zero"),
             ("chen:gain=fast", r#"chen: gain "fast" is not a number such as 4 or 0.125"#),
             ("chen:gain=NaN", "chen: gain NaN is out of range; between 0.0001 and 1"),
             ("missed:k=2.5", r#"missed: k "2.5" is not a whole number such as 3"#),
