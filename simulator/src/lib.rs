@@ -33,6 +33,7 @@ pub mod lifetime;
 mod line;
 pub mod lines;
 pub mod loss;
+pub mod meter;
 pub mod models;
 mod network;
 mod nfd_s;

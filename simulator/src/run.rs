@@ -16,7 +16,8 @@ use core::ops::Range;
 use systole_core::{Instant, Span};
 
 use crate::judge::Verdict;
-use crate::qos::{Meter, NodeQos, Qos, Tally};
+use crate::meter::Meter;
+use crate::qos::{NodeQos, Qos, Tally};
 use crate::scenario::Scenario;
 use crate::slice::Slice;
 use crate::truth::Fact;
