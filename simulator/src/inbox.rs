@@ -38,7 +38,6 @@ pub(crate) struct Inbox {
     seen: Instant,
     /// What it may still read in this tick, in thousandths of a datagram.
     credit: u64,
-    credit_at: Tick,
 }
 
 /// Stalls that come at random, as far as anybody has looked.
@@ -102,7 +101,6 @@ impl Inbox {
             down: false,
             seen: Instant::ORIGIN,
             credit: 0,
-            credit_at: Tick::from_count(0),
         })
     }
 
@@ -117,6 +115,7 @@ impl Inbox {
             let ended = !core::mem::replace(&mut self.down, true);
             return Doing::Down { ended };
         }
+        self.random.iter_mut().for_each(|stalls| stalls.forget_before(tick));
         if self.awake(tick) == tick { Doing::Runs } else { Doing::Stalls }
     }
 
@@ -183,11 +182,8 @@ impl Inbox {
             }
             Some(capacity) => {
                 self.put(arrived, lost);
-                // What wasn't needed isn't saved up, but for the rest of a datagram.
-                let missed = tick.count() - self.credit_at.count();
-                let spare = if missed > 1 { 0 } else { self.credit };
-                self.credit = spare + u64::from(capacity);
-                self.credit_at = tick;
+                // Never a whole datagram is left over from before, so nothing is saved up.
+                self.credit += u64::from(capacity);
                 let most = (self.credit / 1_000) as usize;
                 let read = most.min(self.waiting.len());
                 batch.extend(self.waiting.drain(..read));
@@ -226,6 +222,13 @@ impl Inbox {
 }
 
 impl Stalls {
+    /// Nobody asks for a tick before this one any more.
+    fn forget_before(&mut self, tick: Tick) {
+        while self.known.front().is_some_and(|times| times.end <= tick) {
+            self.known.pop_front();
+        }
+    }
+
     /// The end of the stall that `tick` falls into, if it does.
     fn end_of(&mut self, tick: Tick) -> Option<Tick> {
         while self.end.tick_up() <= tick {
@@ -235,9 +238,6 @@ impl Stalls {
             let length = part(self.pauses.length, self.stream.exponential()).max(Span::from_millis(1));
             self.end = from + length;
             self.known.push_back(from.tick_up()..self.end.tick_up());
-            if self.known.len() > KNOWN {
-                self.known.pop_front();
-            }
         }
         self.known.iter().find(|times| times.contains(&tick)).map(|times| times.end)
     }
@@ -246,9 +246,6 @@ impl Stalls {
 fn after(tick: Tick) -> Tick {
     Tick::from_count(tick.count() + 1)
 }
-
-/// Nobody asks for a tick that lies so many stalls back.
-const KNOWN: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -156,7 +156,7 @@ pub(crate) struct Batch {
 #[derive(Clone, Debug)]
 pub(crate) struct Waits {
     micros: Histogram<u64>,
-    /// In nanoseconds, and of microseconds.
+    /// In nanoseconds, and of their squares.
     sum: u128,
     squares: u128,
     longest: Span,
@@ -287,7 +287,7 @@ impl Waits {
         let micros = wait.nanos() / 1_000;
         self.micros.record(micros).expect("it grows as needed");
         self.sum += u128::from(wait.nanos());
-        self.squares += u128::from(micros) * u128::from(micros);
+        self.squares += u128::from(wait.nanos()) * u128::from(wait.nanos());
         self.longest = self.longest.max(wait);
     }
 
@@ -317,7 +317,7 @@ impl Waits {
             return Times::default();
         }
         let quantile = |share| Some(self.quantile(share));
-        let mean = mean(count, seconds(self.sum), self.squares as f64 / 1e12);
+        let mean = mean(count, seconds(self.sum), self.squares as f64 / 1e18);
         Times {
             count,
             mean: mean.value,

@@ -92,17 +92,16 @@ pub fn run_on(scenario: &Scenario, threads: usize, mut go_on: impl FnMut(Progres
     let places: Vec<Range<u32>> = Slice::cut(scenario, together).collect();
     let (of, stop) = (scenario.heartbeats(), AtomicBool::new(false));
     let mut parts = if threads <= 1 || places.len() == 1 {
-        let mut sent = 0;
-        let mut one = |places: &Range<u32>| {
-            run_part(scenario, places, &mut (), |more| {
-                sent += more;
-                go_on(Progress { sent, of })
-            })
-        };
+        let (mut sent, mut going) = (0, true);
         let mut parts = Vec::new();
         for places in &places {
-            parts.push(one(places));
-            if parts.last().is_some_and(|part| part.stopped) {
+            parts.push(run_part(scenario, places, &mut (), |more| {
+                sent += more;
+                going = go_on(Progress { sent, of });
+                going
+            }));
+            // A short slice asks at its end only.
+            if !going {
                 break;
             }
         }

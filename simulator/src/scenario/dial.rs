@@ -55,7 +55,7 @@ pub(crate) fn is_design(dial: &str) -> bool {
 
 /// The name without its group.
 pub(crate) fn bare(dial: &str) -> &str {
-    dial.split_once('.').map_or(dial, |(_, name)| name)
+    dial.rsplit_once('.').map_or(dial, |(_, name)| name)
 }
 
 /// Sets one parameter from its text.
@@ -66,7 +66,7 @@ pub(crate) fn turn(scenario: &mut Scenario, dial: &str, text: &str) -> Result<()
     if OF_THE_MONITOR.contains(&dial) {
         return turn_monitor(&mut scenario.monitor, dial, text);
     }
-    let Some((group, name)) = dial.split_once('.') else {
+    let Some((group, name)) = dial.rsplit_once('.') else {
         return scenario.groups.iter_mut().try_for_each(|group| turn_group(group, dial, text));
     };
     match scenario.groups.iter_mut().find(|known| known.name == group) {

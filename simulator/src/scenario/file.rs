@@ -94,7 +94,7 @@ fn group(section: &Spanned<DeValue<'_>>, length: Option<Span>, faults: &mut Faul
     let mut group = Group::default();
     let mut told = texts(section, "group", faults);
     // The network first, so that a loss or a delay beside it holds.
-    told.sort_by_key(|(key, _, at)| (key != "network", *at));
+    told.sort_by_key(|(key, _, at)| (key != "network", key == "timeout", *at));
     let mut heartbeats = false;
     let mut own_length = length;
     for (key, text, at) in told {

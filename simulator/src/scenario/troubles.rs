@@ -74,9 +74,10 @@ impl Troubles {
         *self == Self::default()
     }
 
-    /// Whether what becomes of one node's heartbeat depends on how many others there are.
+    /// Whether what becomes of one node's heartbeat depends on how many others there are. A stamp that
+    /// a step of the clock made wrong is cut to when the socket was last empty, of anybody's datagrams.
     pub(crate) fn couples(&self) -> bool {
-        self.buffer.is_some() || self.capacity.is_some()
+        self.buffer.is_some() || self.capacity.is_some() || !self.clock_steps.is_empty()
     }
 
     pub(super) fn parameters(&self) -> Vec<(&'static str, String)> {
