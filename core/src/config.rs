@@ -12,6 +12,7 @@ use alloc::{format, vec};
 use core::fmt;
 
 use crate::detector::Detector;
+use crate::guard::LABELS_MAX;
 use crate::pattern::Pattern;
 use crate::{Share, Span, Wait, is_name};
 
@@ -52,6 +53,36 @@ pub struct Match {
     pub label: Option<(Box<str>, Pattern)>,
 }
 
+/// When many nodes that fall silent together are taken for one cause rather than for many deaths.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuardSettings {
+    /// So many silent nodes are never too many.
+    pub least: u32,
+    /// Nor is this share of those that are expected, 0 to 1.
+    pub share: f32,
+    /// For how long a failed node counts among those that fell silent together.
+    pub window: Span,
+    /// How long verdicts are withheld at the longest.
+    pub longest: Span,
+    /// How many verdicts are given a second after that.
+    pub rate: f32,
+    /// Labels whose values are guarded like groups: such as a rack, or a zone.
+    pub labels: Vec<Box<str>>,
+}
+
+/// When a node that goes to and fro is kept quiet (RFC 2439).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FlapSettings {
+    /// What each return adds.
+    pub penalty: f32,
+    /// From here on it flaps.
+    pub suppress: f32,
+    /// Down here it is steady again.
+    pub reuse: f32,
+    /// In this time a penalty falls to half.
+    pub half_life: Span,
+}
+
 /// A configured group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
@@ -74,6 +105,10 @@ pub struct Plan {
     pub groups: Vec<Rule>,
     /// Bounds on what the wire can do.
     pub limits: Limits,
+    /// When mass silence is withheld. Nothing: never, each node is judged for itself alone.
+    pub guard: Option<GuardSettings>,
+    /// When a node that goes to and fro is kept quiet. Nothing: never.
+    pub flapping: Option<FlapSettings>,
     /// Which nodes this monitor is responsible for.
     pub share: Share,
     /// Keys the table's hash, since ids come from the network. Random, and told nobody.
@@ -91,6 +126,10 @@ pub enum Place {
     Default,
     /// The limits.
     Limits,
+    /// The guard.
+    Guard,
+    /// What is flapping.
+    Flapping,
     /// The configured group with this index.
     Group(usize),
 }
@@ -147,12 +186,35 @@ impl Default for Limits {
     }
 }
 
+/// More than three nodes and more than 15 % of them, for ten minutes at most.
+impl Default for GuardSettings {
+    fn default() -> Self {
+        Self {
+            least: 3,
+            share: 0.15,
+            window: Span::from_secs(60),
+            longest: Span::from_secs(600),
+            rate: 100.0,
+            labels: Vec::new(),
+        }
+    }
+}
+
+/// Ten returns at once; the last one is forgiven after five minutes.
+impl Default for FlapSettings {
+    fn default() -> Self {
+        Self { penalty: 500.0, suppress: 5_000.0, reuse: 2_500.0, half_life: Span::from_secs(300) }
+    }
+}
+
 impl Default for Plan {
     fn default() -> Self {
         Self {
             default: Settings::default(),
             groups: Vec::new(),
             limits: Limits::default(),
+            guard: None,
+            flapping: None,
             share: Share::ALL,
             hash_key: (0, 0),
         }
@@ -190,6 +252,8 @@ impl Config {
 
 fn faults(plan: &Plan) -> Vec<Fault> {
     let mut faults = limit_faults(&plan.limits);
+    faults.extend(plan.guard.iter().flat_map(guard_faults));
+    faults.extend(plan.flapping.iter().flat_map(flap_faults));
     faults.extend(settings_faults(Place::Default, "defaults", &plan.default));
     let mut names = BTreeSet::new();
     let mut listed = BTreeSet::new();
@@ -254,6 +318,53 @@ fn limit_faults(limits: &Limits) -> Vec<Fault> {
             "interval_max",
             format!("interval_max {} is below interval_min {}; swap them", limits.interval_max, limits.interval_min),
         );
+    }
+    faults
+}
+
+fn guard_faults(guard: &GuardSettings) -> Vec<Fault> {
+    let mut faults = vec![];
+    let mut fault = |key, message| faults.push(Fault { place: Place::Guard, key, message });
+    if !(guard.share > 0.0 && guard.share <= 1.0) {
+        fault("share", format!("share {} isn't a share; set it above 0 and up to 1, such as 0.15", guard.share));
+    }
+    if guard.window.is_zero() {
+        fault("window", "window 0 ms sees no two nodes together; set it to a minute or so".into());
+    }
+    if guard.longest.is_zero() {
+        fault("longest", "longest 0 ms would withhold nothing; set it to some minutes, or turn the guard off".into());
+    }
+    if !(guard.rate > 0.0 && guard.rate.is_finite()) {
+        fault("rate", format!("rate {} would never end a hold; set it above 0, such as 100/s", guard.rate));
+    }
+    if guard.labels.len() > LABELS_MAX {
+        fault("labels", format!("{} labels are too many to guard; choose up to {LABELS_MAX}", guard.labels.len()));
+    }
+    for label in &guard.labels {
+        if !is_name(label.as_bytes()) {
+            fault("labels", format!("label {label:?} must be 1 to 64 bytes of A-Z a-z 0-9 . _ : / @ -"));
+        }
+    }
+    faults
+}
+
+fn flap_faults(flaps: &FlapSettings) -> Vec<Fault> {
+    let mut faults = vec![];
+    let mut fault = |key, message| faults.push(Fault { place: Place::Flapping, key, message });
+    if !(flaps.penalty > 0.0 && flaps.penalty.is_finite()) {
+        fault("penalty", format!("penalty {} would forgive everything; set it above 0", flaps.penalty));
+    }
+    if !(flaps.suppress > flaps.penalty && flaps.suppress.is_finite()) {
+        fault(
+            "suppress",
+            format!("suppress {} would quiet a single return; set it above penalty {}", flaps.suppress, flaps.penalty),
+        );
+    }
+    if !(flaps.reuse > 0.0 && flaps.reuse < flaps.suppress) {
+        fault("reuse", format!("reuse {} must lie between 0 and suppress {}", flaps.reuse, flaps.suppress));
+    }
+    if flaps.half_life < Span::from_millis(1) {
+        fault("half_life", "half_life 0 ms forgets at once; set it to some minutes, or turn flapping off".into());
     }
     faults
 }

@@ -1,6 +1,6 @@
 //! One number for every kind of thing that happened. They only grow.
 
-use crate::{Liveness, Reject};
+use crate::{Liveness, Reject, Withheld};
 
 /// What a monitor counted since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,10 @@ pub struct Counters {
     pub foreign: u64,
     /// Heartbeats whose group couldn't be told apart, the number of groups being at its maximum.
     pub groups_refused: u64,
+    /// Changes of nodes that go to and fro, which were told nobody.
+    pub quieted: u64,
     rejected: [u64; Reject::ALL.len()],
+    withheld: [u64; Withheld::ALL.len()],
     transitions: [[u64; Liveness::ALL.len()]; Liveness::ALL.len()],
 }
 
@@ -30,6 +33,17 @@ impl Counters {
     /// How many messages weren't believed for this reason.
     pub const fn rejected(&self, reason: Reject) -> u64 {
         self.rejected[reason as usize]
+    }
+
+    /// Counts a verdict that is due and has to wait.
+    pub fn withhold(&mut self, reason: Withheld) {
+        self.withheld[reason as usize] += 1;
+    }
+
+    /// How many verdicts had to wait for this reason. Of [`Withheld::Backlog`] it counts the turns in
+    /// which any had to.
+    pub const fn withheld(&self, reason: Withheld) -> u64 {
+        self.withheld[reason as usize]
     }
 
     /// Counts a change of belief.
@@ -50,6 +64,10 @@ impl Counters {
         self.forgotten += other.forgotten;
         self.foreign += other.foreign;
         self.groups_refused += other.groups_refused;
+        self.quieted += other.quieted;
+        for (mine, theirs) in self.withheld.iter_mut().zip(other.withheld) {
+            *mine += theirs;
+        }
         for (mine, theirs) in self.rejected.iter_mut().zip(other.rejected) {
             *mine += theirs;
         }

@@ -3,7 +3,8 @@
 //! Everything here is numbers and borrowed names. Whoever receives them gives them a sequence
 //! number, writes the sentence that a person reads, and keeps them; the core does none of that.
 
-use crate::{Called, GroupIx, Incarnation, Instant, Liveness, NodeId, NodeIx, Seq, Span};
+use crate::guard::{Change, ScopeName, Tally};
+use crate::{Called, GroupIx, Incarnation, Instant, Liveness, NodeId, NodeIx, Seq, Span, Withheld};
 
 /// Why a belief changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +52,17 @@ pub struct Evidence {
     pub deadline: Instant,
     /// What must pass after the deadline before a suspect is failed.
     pub confirm: Span,
+    /// When the next silence means something: the deadline or the end of the confirm time, as they were
+    /// moved by `excused`. For a node that isn't waited for it means nothing.
+    pub due: Instant,
+    /// How much later `due` is than the settings alone say.
+    pub excused: Span,
+    /// What it is excused by, if it is.
+    pub excuse: Option<Withheld>,
+    /// What the verdict was withheld by after it was due, if it was.
+    pub withheld: Option<Withheld>,
+    /// For how long.
+    pub held: Span,
     /// The heartbeat interval in force, and whether the node declared it.
     pub interval: Span,
     /// Whether the node itself declared the interval; otherwise it is learned, or the default.
@@ -96,11 +108,100 @@ pub struct Transition<'a> {
     pub evidence: Evidence,
 }
 
+/// Something that is worth telling though nobody's belief changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Note<'a> {
+    /// Many nodes fell silent together, or what follows from that.
+    Hold {
+        /// When it was decided.
+        at: Instant,
+        /// Which nodes.
+        scope: ScopeName<'a>,
+        /// What became of their verdicts.
+        change: Change,
+        /// How many are silent, of how many.
+        tally: Tally,
+        /// Until when they are withheld at the latest; now, if they aren't.
+        until: Instant,
+    },
+    /// Something about one node.
+    Node {
+        /// When it was decided.
+        at: Instant,
+        /// The node's place, valid together with `generation`.
+        node: NodeIx,
+        /// Which of the successive owners of that place is meant.
+        generation: u32,
+        /// The node's id on the wire.
+        id: NodeId,
+        /// How the node is called.
+        called: Called<'a>,
+        /// The group's name.
+        group_name: &'a str,
+        /// What is believed of it.
+        liveness: Liveness,
+        /// What there is to tell.
+        what: NodeNote,
+    },
+    /// We can't keep up, so that silence means nothing; or we can again.
+    Overload {
+        /// When it was found.
+        at: Instant,
+        /// Whether it is a backlog or drops.
+        reason: Withheld,
+        /// Whether it is over.
+        over: bool,
+    },
+}
+
+/// Something that is worth telling about one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeNote {
+    /// It goes to and fro so often that its changes are kept quiet until this instant at least.
+    Flapping {
+        /// Until when, if it stays as it is.
+        until: Instant,
+    },
+    /// Its changes are told again. It was told to be `told` last, and may be something else now.
+    Steady {
+        /// What was told last.
+        told: Liveness,
+    },
+    /// Somebody else speaks in its name: another sender, or a recording.
+    Conflict {
+        /// The life that is believed.
+        incarnation: Incarnation,
+        /// The life that isn't.
+        rival: Incarnation,
+        /// The last number of the one that isn't.
+        seq: Seq,
+    },
+}
+
+impl Note<'_> {
+    /// The word for it, everywhere.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Hold { change, .. } => change.name(),
+            Self::Node { what: NodeNote::Flapping { .. }, .. } => "flapping",
+            Self::Node { what: NodeNote::Steady { .. }, .. } => "steady",
+            Self::Node { what: NodeNote::Conflict { .. }, .. } => "conflict",
+            Self::Overload { over: false, .. } => "overload",
+            Self::Overload { over: true, .. } => "overload_over",
+        }
+    }
+}
+
 /// Where everything goes that the monitor has to say. All of it is called from within a turn, on
 /// the path of heartbeats: implementations must not block.
 pub trait Sink {
     /// A belief changed.
     fn transition(&mut self, transition: &Transition<'_>);
+
+    /// Something is worth telling though nobody's belief changed.
+    fn note(&mut self, note: &Note<'_>) {
+        let _ = note;
+    }
 
     /// A valid message of a node in another share came here. `message` is complete: it can be
     /// handed to its owner as a datagram of its own.

@@ -9,7 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::config::{Config, Settings};
-use crate::{GroupIx, Liveness};
+use crate::{GroupIx, Liveness, Withheld};
 
 /// The group of nodes that declare none.
 pub const DEFAULT_GROUP: &str = "default";
@@ -21,6 +21,7 @@ pub struct Group {
     settings: Settings,
     configured: bool,
     counts: [u32; Liveness::ALL.len()],
+    withheld: [u64; Withheld::ALL.len()],
 }
 
 /// All groups of one monitor.
@@ -49,6 +50,11 @@ impl Group {
     /// How many of its nodes are believed to be so.
     pub const fn count(&self, liveness: Liveness) -> u32 {
         self.counts[liveness as usize]
+    }
+
+    /// How many verdicts about its nodes had to wait for this reason, since the start.
+    pub const fn withheld(&self, reason: Withheld) -> u64 {
+        self.withheld[reason as usize]
     }
 
     /// How many nodes it has.
@@ -106,9 +112,15 @@ impl Groups {
         self.groups[ix.index()].counts[liveness as usize] -= 1;
     }
 
+    /// A verdict about one of its nodes has to wait.
+    pub(crate) fn withhold(&mut self, ix: GroupIx, reason: Withheld) {
+        self.groups[ix.index()].withheld[reason as usize] += 1;
+    }
+
     fn push(&mut self, name: &str, settings: Settings, configured: bool) -> GroupIx {
         let ix = GroupIx::new(self.groups.len());
-        self.groups.push(Group { name: name.into(), settings, configured, counts: [0; Liveness::ALL.len()] });
+        let (counts, withheld) = ([0; Liveness::ALL.len()], [0; Withheld::ALL.len()]);
+        self.groups.push(Group { name: name.into(), settings, configured, counts, withheld });
         self.by_name.insert(name.into(), ix);
         ix
     }

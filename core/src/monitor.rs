@@ -3,34 +3,37 @@
 //! It sequences calls to the leaves and fixes one order for daemon and simulator alike: first
 //! everything received, then everything due. While the socket isn't drained ([`Backlog::More`])
 //! nobody is declared silent, because nobody has looked yet. It owns no clock and no socket, and
-//! doesn't assume that it is alone: nodes of another share are handed on, not judged.
+//! doesn't assume that it is alone: nodes of another share are handed on, not judged. What is received
+//! is dealt with here, what is due in `verdict.rs`.
 
 use alloc::boxed::Box;
 use core::fmt;
 
 use crate::belief::{Belief, BeliefError};
 use crate::config::{Config, Settings};
+use crate::conflict::Conflicts;
 use crate::counters::Counters;
 use crate::detector::Beat;
-use crate::event::{Cause, Evidence, Sink, Transition};
+use crate::event::{Cause, Sink};
+use crate::flap::Flaps;
 use crate::groups::{Group, Groups};
-use crate::liveness::{Input, Liveness, step};
+use crate::guard::Guard;
+use crate::health::Health;
+use crate::liveness::{Input, Liveness};
 use crate::name::Name;
 use crate::node::{Flags, Newer, Node};
 use crate::pattern::Pattern;
-use crate::payload::{Change, Payload};
+use crate::payload::Payload;
 use crate::table::NodeTable;
+use crate::verdict::Overload;
 use crate::view::NodeView;
-use crate::wheel::{Budget, Wheel};
+use crate::wheel::Wheel;
 use crate::wire::{self, Kind, Message};
 use crate::{GroupIx, Instant, NodeId, NodeIx, Reject, Span};
 
 /// How many datagrams of a batch are looked up together, so that the memory of one is fetched
 /// while the others wait for theirs.
 const AHEAD: usize = 64;
-
-/// How much work on deadlines one turn does at most: about a millisecond.
-const EXPIRE_BUDGET: usize = 4_096;
 
 /// What was received.
 #[derive(Clone, Copy, Debug)]
@@ -56,11 +59,18 @@ pub enum Backlog {
 
 /// What is believed of all nodes of one share.
 pub struct Monitor {
-    config: Config,
-    table: NodeTable,
-    groups: Groups,
-    wheel: Wheel,
-    counters: Counters,
+    pub(crate) config: Config,
+    pub(crate) table: NodeTable,
+    pub(crate) groups: Groups,
+    pub(crate) wheel: Wheel,
+    pub(crate) counters: Counters,
+    pub(crate) health: Health,
+    pub(crate) guard: Option<Guard>,
+    pub(crate) flaps: Option<Flaps>,
+    pub(crate) conflicts: Conflicts,
+    pub(crate) overload: Overload,
+    /// The latest instant that it was told.
+    pub(crate) latest: Instant,
 }
 
 impl Monitor {
@@ -73,6 +83,12 @@ impl Monitor {
             groups: Groups::new(&config),
             wheel: Wheel::new(now.tick_down()),
             counters: Counters::default(),
+            health: Health::new(now),
+            guard: plan.guard.clone().map(|settings| Guard::new(settings, now)),
+            flaps: plan.flapping.map(|settings| Flaps::new(settings, now)),
+            conflicts: Conflicts::default(),
+            overload: Overload::default(),
+            latest: now,
             config: Config::default(),
         };
         for rule in &plan.groups {
@@ -93,6 +109,8 @@ impl Monitor {
         backlog: Backlog,
         sink: &mut impl Sink,
     ) -> Option<Instant> {
+        self.latest = self.latest.max(now);
+        self.health.received(batch.len());
         for chunk in batch.chunks(AHEAD) {
             let ahead = self.look_ahead(chunk);
             for (datagram, place) in chunk.iter().zip(ahead) {
@@ -100,7 +118,10 @@ impl Monitor {
             }
         }
         match backlog {
-            Backlog::More => Some(now),
+            Backlog::More => {
+                self.fall_behind(now, sink);
+                Some(now)
+            }
             Backlog::Drained => {
                 self.expire(now, now, sink);
                 self.poll_timeout()
@@ -114,7 +135,13 @@ impl Monitor {
 
     /// When [`Monitor::turn`] has something to do again: maybe early, never late.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.wheel.poll_timeout().map(|tick| tick.instant())
+        let others = [
+            self.guard.as_ref().and_then(Guard::poll_timeout),
+            self.flaps.as_ref().and_then(Flaps::poll_timeout),
+            self.overload.poll_timeout(),
+        ];
+        let due = self.wheel.poll_timeout().map(|tick| tick.instant());
+        others.into_iter().flatten().chain(due).min()
     }
 
     /// Forgets a node, as if it had never been heard. Its place may be used again. One that the
@@ -126,6 +153,11 @@ impl Monitor {
         let Node { group, liveness, flags, .. } = *self.table.node(ix);
         let listed = self.table.detail(ix).name.clone();
         self.groups.leave(group, liveness);
+        self.leave_guard(ix);
+        if let Some(flaps) = &mut self.flaps {
+            flaps.forget(ix);
+        }
+        self.conflicts.forget(ix);
         self.wheel.disarm(ix);
         self.table.remove(ix);
         self.counters.forgotten += 1;
@@ -168,6 +200,7 @@ impl Monitor {
             None if self.table.is_full() => return Err(BeliefError::TableFull),
             None => self.place(Node::new(belief.id, GroupIx::FIRST, None, now), Name::Unknown),
         };
+        self.leave_guard(ix);
         self.note_believed(ix, belief, now);
         let former = *self.table.node(ix);
         let settings = self.groups.get(former.group).settings();
@@ -175,8 +208,9 @@ impl Monitor {
         self.groups.leave(former.group, former.liveness);
         self.groups.enter(node.group, node.liveness);
         *self.table.node_mut(ix) = node;
+        self.enter_guard(ix);
         match self.due(ix) {
-            Some(due) => self.wheel.arm(ix, due.tick_up()),
+            Some(due) => self.wheel.arm(ix, due.at.tick_up()),
             None => self.wheel.disarm(ix),
         }
         Ok(ix)
@@ -200,7 +234,7 @@ impl Monitor {
                 group: self.groups.get(node.group),
                 liveness: node.liveness,
                 since: detail.since,
-                due: self.due(ix),
+                due: self.due(ix).map(|due| due.at),
                 load: self.table.load(ix),
                 payload: detail.payload.as_deref(),
                 evidence: self.evidence(ix),
@@ -283,7 +317,13 @@ impl Monitor {
             (None, Kind::Heartbeat) => self.register(message.node, now)?,
             (None, Kind::Goodbye) => return Err(Reject::UnknownNode),
         };
-        let newer = self.table.node(ix).newer(message.incarnation, message.seq, arrival)?;
+        let newer = match self.table.node(ix).newer(message.incarnation, message.seq, arrival) {
+            Ok(newer) => newer,
+            Err(reason) => {
+                self.note_rival(now, ix, message, arrival, sink);
+                return Err(reason);
+            }
+        };
         match message.kind {
             Kind::Heartbeat => self.heartbeat(now, ix, message, newer, arrival, sink),
             Kind::Goodbye => self.goodbye(now, ix, newer, arrival, sink),
@@ -338,7 +378,7 @@ impl Monitor {
         if let Some(load) = message.load {
             self.table.set_load(ix, load);
         }
-        self.wheel.arm(ix, self.deadline(ix).tick_up());
+        self.wheel.arm(ix, self.normal_until(ix).tick_up());
 
         let cause = match self.table.node(ix).liveness {
             Liveness::Alive => return,
@@ -356,112 +396,6 @@ impl Monitor {
         node.take(newer, arrival);
         if node.liveness != Liveness::Left {
             self.transition(now, ix, Input::Goodbye, Cause::Goodbye, sink);
-        }
-    }
-
-    /// Everything whose time had come when everything was last `seen`, as far as the budget and the
-    /// sink's room go.
-    fn expire(&mut self, now: Instant, seen: Instant, sink: &mut impl Sink) {
-        let mut budget = Budget::new(EXPIRE_BUDGET.min(sink.room()));
-        while let Some(ix) = self.wheel.expire(seen.tick_down(), &mut budget) {
-            self.silence(now, seen, ix, sink);
-        }
-    }
-
-    fn silence(&mut self, now: Instant, seen: Instant, ix: NodeIx, sink: &mut impl Sink) {
-        let Some(due) = self.due(ix) else { return };
-        if due > seen {
-            // It lay beyond the wheel's horizon: look again when it is nearer.
-            return self.wheel.arm(ix, due.tick_up());
-        }
-        let cause = match self.table.node(ix).liveness {
-            Liveness::Alive => Cause::Silence,
-            Liveness::Suspect => Cause::Confirmed,
-            Liveness::Unseen => Cause::NeverSeen,
-            Liveness::Failed | Liveness::Left => return,
-        };
-        self.transition(now, ix, Input::Silence, cause, sink);
-        if let Some(next) = self.due(ix) {
-            self.wheel.arm(ix, next.tick_up());
-        }
-    }
-
-    fn transition(&mut self, now: Instant, ix: NodeIx, input: Input, cause: Cause, sink: &mut impl Sink) {
-        let evidence = self.evidence(ix);
-        let node = self.table.node_mut(ix);
-        let (from, to) = (node.liveness, step(node.liveness, input));
-        node.liveness = to;
-        let (id, group) = (node.id, node.group);
-        self.groups.leave(group, from);
-        self.groups.enter(group, to);
-        self.counters.transition(from, to);
-        let detail = self.table.detail_mut(ix);
-        detail.since = now;
-        sink.transition(&Transition {
-            at: now,
-            node: ix,
-            generation: detail.generation,
-            id,
-            called: detail.name.called(id),
-            group,
-            group_name: self.groups.get(group).name(),
-            from,
-            to,
-            cause,
-            evidence,
-        });
-    }
-
-    /// The instant at which the next silence of this node would mean something: its deadline, the
-    /// end of its confirm time, or of its grace. Nothing for who isn't waited for.
-    fn due(&self, ix: NodeIx) -> Option<Instant> {
-        let node = self.table.node(ix);
-        match node.liveness {
-            Liveness::Unseen | Liveness::Alive => Some(self.deadline(ix)),
-            Liveness::Suspect => Some(self.deadline(ix) + self.confirm(node)),
-            Liveness::Failed | Liveness::Left => None,
-        }
-    }
-
-    /// Until when silence is normal after the last heartbeat. Between two heartbeats everything
-    /// that it depends on is frozen, so it may be computed as often as wanted.
-    fn deadline(&self, ix: NodeIx) -> Instant {
-        let node = self.table.node(ix);
-        let settings = self.groups.get(node.group).settings();
-        if !node.flags.has(Flags::HEARD) {
-            return node.arrival + settings.grace;
-        }
-        let patience = settings.detector.patience(&node.memory, node.interval());
-        let deadline = node.arrival + patience;
-        if node.flags.has(Flags::PLANNED) {
-            // What the detector allows beyond one interval comes on top.
-            let slack = patience - node.interval();
-            let planned = self.table.detail(ix).payload.as_ref().map(|payload| payload.planned_until + slack);
-            return deadline.max(planned.unwrap_or_default());
-        }
-        deadline
-    }
-
-    fn confirm(&self, node: &Node) -> Span {
-        self.groups.get(node.group).settings().confirm.of(node.interval())
-    }
-
-    fn evidence(&self, ix: NodeIx) -> Evidence {
-        let node = self.table.node(ix);
-        let (lost, window) = node.losses();
-        Evidence {
-            last_arrival: node.heard_here().then_some(node.arrival),
-            taken_over: node.taken_over().then_some(node.arrival),
-            deadline: self.deadline(ix),
-            confirm: self.confirm(node),
-            interval: node.interval(),
-            interval_declared: node.flags.has(Flags::DECLARED),
-            planned: node.flags.has(Flags::PLANNED),
-            detector: self.groups.get(node.group).settings().detector.name(),
-            incarnation: node.incarnation,
-            seq: node.seq,
-            lost,
-            window,
         }
     }
 
@@ -490,6 +424,7 @@ impl Monitor {
         let ix = self.table.insert(node, name);
         self.groups.enter(node.group, node.liveness);
         self.wheel.grow(self.table.places());
+        self.enter_guard(ix);
         ix
     }
 
@@ -510,12 +445,21 @@ impl Monitor {
             regroup |= declared.is_none() || declared != self.table.detail(ix).declared;
             self.table.detail_mut(ix).declared = declared;
         }
+        let payload = self.table.detail(ix).payload.as_deref();
+        let relabel = !message.extras.is_empty() && payload.is_none_or(|payload| payload.relabels(message));
+        regroup |= relabel;
+        if regroup {
+            // Its scopes may change.
+            self.leave_guard(ix);
+        }
         if Payload::concerns(message) {
-            let payload = self.table.detail_mut(ix).payload.get_or_insert_default();
-            regroup |= payload.take(message) == Change::Labels;
+            self.table.detail_mut(ix).payload.get_or_insert_default().take(message);
         }
         if regroup && !flags.has(Flags::LISTED) {
             self.regroup(ix, message.group);
+        }
+        if regroup {
+            self.enter_guard(ix);
         }
     }
 

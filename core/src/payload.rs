@@ -19,15 +19,6 @@ pub struct Payload {
     pub(crate) planned_until: Instant,
 }
 
-/// What may follow from a new payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// Nothing that anything else depends on.
-    None,
-    /// The labels differ, on which the choice of a group may rest.
-    Labels,
-}
-
 impl Payload {
     /// The version that the node said it runs.
     pub fn version(&self) -> Option<&str> {
@@ -49,9 +40,14 @@ impl Payload {
         message.version.is_some() || message.next.is_some() || !message.extras.is_empty()
     }
 
+    /// Whether the message says other labels than are known.
+    pub(crate) fn relabels(&self, message: &Message<'_>) -> bool {
+        message.extras.labels().next().is_some() && !message.extras.labels().eq(self.labels())
+    }
+
     /// Takes over what the message says. What it doesn't mention stays: a sender may send its
     /// labels on some heartbeats and its metrics on others.
-    pub(crate) fn take(&mut self, message: &Message<'_>) -> Change {
+    pub(crate) fn take(&mut self, message: &Message<'_>) {
         if let Some(version) = message.version
             && self.version.as_deref() != Some(version)
         {
@@ -60,12 +56,9 @@ impl Payload {
         if message.extras.metrics().next().is_some() {
             self.take_metrics(message);
         }
-        let labels = || message.extras.labels();
-        if labels().next().is_none() || labels().eq(self.labels()) {
-            return Change::None;
+        if self.relabels(message) {
+            self.labels = message.extras.labels().map(|(name, text)| (name.into(), text.into())).collect();
         }
-        self.labels = labels().map(|(name, text)| (name.into(), text.into())).collect();
-        Change::Labels
     }
 
     fn take_metrics(&mut self, message: &Message<'_>) {

@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 
 use common::{Log, ms, restarted, secs};
 use proptest::prelude::*;
-use systole_core::config::{Config, Limits, Match, Plan, Rule, Settings};
-use systole_core::{Backlog, Belief, Datagram, Instant, Liveness, Monitor, NodeId, NodeIx, Pattern, Span};
+use systole_core::config::{Config, FlapSettings, GuardSettings, Limits, Match, Plan, Rule, Settings};
+use systole_core::guard::ScopeName;
+use systole_core::{
+    Backlog, Belief, Datagram, Held, Instant, Liveness, Monitor, NodeId, NodeIx, Pattern, Span, Trouble, Withheld,
+};
 
 #[derive(Clone, Debug)]
 struct Beat {
@@ -30,6 +33,7 @@ enum Op {
     Goodbye { node: u8, seq: Option<u64> },
     Forget(u8),
     Restart,
+    Trouble(Trouble),
     Wait(u64),
 }
 
@@ -68,6 +72,34 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         6 => wait.prop_map(Op::Wait),
     ];
     prop::collection::vec(op, 1..120)
+}
+
+/// The same, among troubles of our own.
+fn troubled_ops() -> impl Strategy<Value = Vec<Op>> {
+    let trouble = prop_oneof![
+        (0..60_000u64).prop_map(|millis| Trouble::Stall(ms(millis))),
+        (0..100u64).prop_map(Trouble::Drops),
+        Just(Trouble::ClockStep),
+    ];
+    let beats = prop::collection::vec(beats().prop_map(Op::Beat), 1..10);
+    let op = prop_oneof![2 => ops(), 1 => trouble.prop_map(|trouble| vec![Op::Trouble(trouble)]), 1 => beats];
+    prop::collection::vec(op, 1..6).prop_map(|parts| parts.concat())
+}
+
+/// A monitor that withholds whatever it can.
+fn cautious() -> Config {
+    let guard = GuardSettings {
+        least: 1,
+        longest: secs(90),
+        rate: 2.0,
+        labels: vec!["zone".into(), "rack".into()],
+        ..GuardSettings::default()
+    };
+    let flapping = FlapSettings { suppress: 900.0, reuse: 300.0, half_life: secs(20), ..FlapSettings::default() };
+    // A suspect that isn't due for years keeps its scope awake for as long.
+    let limits = Limits { interval_max: secs(3_600), ..config().plan().limits };
+    let plan = Plan { guard: Some(guard), flapping: Some(flapping), limits, ..config().plan().clone() };
+    Config::new(plan).expect("a sound plan")
 }
 
 /// Every kind of group there is: configured with a fixed interval, matched by label, declared,
@@ -116,13 +148,18 @@ fn nobody_is_forgotten(monitor: &Monitor, now: Instant) -> Result<(), TestCaseEr
         match node.liveness {
             Liveness::Unseen | Liveness::Alive | Liveness::Suspect => {
                 let due = node.due.expect("it is waited for");
-                prop_assert!(due.tick_up() > now.tick_down(), "{} was due at {due:?}, now is {now:?}", node.called);
                 let wake = monitor.poll_timeout();
-                prop_assert!(
-                    wake.is_some_and(|wake| wake <= due.tick_up().instant()),
-                    "nobody wakes for {}: {wake:?}",
-                    node.called
-                );
+                // What is withheld is looked at again before long.
+                let latest = match monitor.held(node.ix) {
+                    Some(Held { reason: Withheld::Flapping, until, .. }) => until.expect("it will be steady") + ms(1),
+                    Some(_) => due.tick_up().instant().max(now + secs(5)),
+                    None => {
+                        let due = due.tick_up();
+                        prop_assert!(due > now.tick_down(), "{} was due at {due:?}, now is {now:?}", node.called);
+                        due.instant()
+                    }
+                };
+                prop_assert!(wake.is_some_and(|wake| wake <= latest), "nobody wakes for {}: {wake:?}", node.called);
             }
             Liveness::Failed | Liveness::Left => prop_assert_eq!(node.due, None),
         }
@@ -133,6 +170,29 @@ fn nobody_is_forgotten(monitor: &Monitor, now: Instant) -> Result<(), TestCaseEr
             prop_assert_eq!(group.count(liveness), counted, "{} {}", group.name(), liveness.name());
         }
     }
+    Ok(())
+}
+
+fn the_guard_counts_as_the_table_does(monitor: &Monitor) -> Result<(), TestCaseError> {
+    let mut counts: BTreeMap<String, (u32, u32, u32)> = BTreeMap::new();
+    for view in (0..monitor.places()).filter_map(|place| monitor.node(NodeIx::new(place))) {
+        let labels = view.payload.into_iter().flat_map(|payload| payload.labels());
+        for scope in labels.map(|(name, text)| format!("label {name}={text}")) {
+            let counts = counts.entry(scope).or_default();
+            match view.liveness {
+                Liveness::Alive => counts.0 += 1,
+                Liveness::Suspect => counts.1 += 1,
+                Liveness::Unseen => counts.2 += 1,
+                Liveness::Failed | Liveness::Left => {}
+            }
+        }
+    }
+    for (scope, tally) in monitor.tallies().filter(|(scope, _)| matches!(scope, ScopeName::Label(..))) {
+        let (alive, suspect, unseen) = counts.remove(&scope.to_string()).unwrap_or_default();
+        prop_assert_eq!((tally.alive, tally.absent), (alive, unseen), "{}", scope);
+        prop_assert!(tally.silent >= suspect, "{} {:?}", scope, tally);
+    }
+    prop_assert!(counts.values().all(|counts| *counts == (0, 0, 0)), "not guarded: {counts:?}");
     Ok(())
 }
 
@@ -149,7 +209,8 @@ fn apply(op: &Op, monitor: &mut Monitor, now: Instant, log: &mut Log) -> Instant
                 monitor.forget(ix, now);
             }
         }
-        Op::Restart => *monitor = restarted(monitor, config(), now),
+        Op::Restart => *monitor = restarted(monitor, monitor.config().clone(), now),
+        Op::Trouble(trouble) => monitor.trouble(now, *trouble),
         Op::Wait(millis) => {
             let end = now + ms(*millis);
             common::turn_until(monitor, end, log);
@@ -201,6 +262,26 @@ proptest! {
                 nobody_is_forgotten(&monitor, now)?;
             }
         }
+    }
+
+    #[test]
+    fn whatever_is_withheld_is_given_in_the_end_and_told_once(ops in troubled_ops(), origin in origins()) {
+        let (mut monitor, mut now, mut log) = (Monitor::new(cautious(), origin), origin, Log::default());
+        for op in ops {
+            now = apply(&op, &mut monitor, now, &mut log);
+            if matches!(op, Op::Wait(_)) {
+                nobody_is_forgotten(&monitor, now)?;
+                the_guard_counts_as_the_table_does(&monitor)?;
+            }
+        }
+        let end = now + secs(2 * 86_400);
+        common::turn_until(&mut monitor, end, &mut log);
+        nobody_is_forgotten(&monitor, end)?;
+        the_guard_counts_as_the_table_does(&monitor)?;
+        for view in (0..monitor.places()).filter_map(|place| monitor.node(NodeIx::new(place))) {
+            prop_assert!(matches!(view.liveness, Liveness::Failed | Liveness::Left), "{} is {:?}", view.called, view.liveness);
+        }
+        prop_assert_eq!((monitor.holds().count(), monitor.flapping_count()), (0, 0));
     }
 
     #[test]

@@ -4,14 +4,16 @@
 //! work: one node, one slice of 2,048 places, one pass over the groups. Times stay on the
 //! monotonic line and nothing becomes text; whoever asked does that on a thread that has the time.
 
-use systole_core::{Called, Group, Liveness, Monitor, NodeIx, NodeView, Payload};
+use systole_core::guard::{Hold, ScopeName};
+use systole_core::{Called, Group, Liveness, Monitor, NodeIx, NodeView, Payload, Withheld};
 
 use crate::model::Counts;
 use crate::profile::Profile;
-use crate::query::{Filter, GroupReport, Row, SLICE, Slice};
+use crate::query::{Filter, GroupReport, HeldReport, HoldReport, Row, SLICE, Slice};
 
 /// One node.
-pub fn row(view: &NodeView<'_>) -> Row {
+pub fn row(monitor: &Monitor, view: &NodeView<'_>) -> Row {
+    let held = monitor.held(view.ix);
     Row {
         place: view.ix.index(),
         node: view.called.to_string(),
@@ -22,6 +24,9 @@ pub fn row(view: &NodeView<'_>) -> Row {
         load: view.load,
         payload: view.payload.map(|payload| Box::new(payload.clone())),
         evidence: view.evidence,
+        held: held.map(|held| HeldReport { reason: held.reason, until: held.until, hold: held.hold.map(hold) }),
+        flapping: monitor.flapping(view.ix),
+        conflict: monitor.in_conflict(view.ix),
     }
 }
 
@@ -31,7 +36,7 @@ pub fn slice(monitor: &Monitor, from: usize, most: usize, filter: &Filter) -> Sl
     let mut rows = Vec::new();
     for place in from..end {
         let Some(view) = monitor.node(NodeIx::new(place)).filter(|view| wanted(view, filter)) else { continue };
-        rows.push(row(&view));
+        rows.push(row(monitor, &view));
         if rows.len() >= most {
             return Slice { rows, next: after(monitor, place + 1) };
         }
@@ -48,8 +53,14 @@ pub fn counts(monitor: &Monitor) -> Counts {
     counts
 }
 
+/// A hold, with its name written out.
+pub fn hold(hold: Hold<'_>) -> HoldReport {
+    HoldReport { scope: hold.scope.to_string(), since: hold.since, until: hold.until, tally: hold.tally }
+}
+
 /// One group, with what was heard from it; nothing before its first heartbeat in a known rhythm.
-pub fn group(group: &Group, profile: Option<&Profile>) -> GroupReport {
+pub fn group(monitor: &Monitor, group: &Group, profile: Option<&Profile>) -> GroupReport {
+    let name = ScopeName::Group(group.name());
     let mut counts = Counts::default();
     add_counts(&mut counts, group);
     GroupReport {
@@ -57,6 +68,8 @@ pub fn group(group: &Group, profile: Option<&Profile>) -> GroupReport {
         configured: group.configured(),
         settings: *group.settings(),
         counts,
+        hold: monitor.holds().find(|hold| hold.scope == name).map(hold),
+        withheld: Withheld::ALL.map(|reason| group.withheld(reason)),
         profile: profile.map(|profile| Box::new(profile.clone())),
     }
 }
@@ -171,10 +184,10 @@ mod tests {
         profile.record(Span::from_millis(3), 2);
         profile.record(Span::from_millis(9), 0);
         let web = monitor.groups().iter().find(|group| group.name() == "web").unwrap();
-        let report = group(web, Some(&profile));
+        let report = group(&monitor, web, Some(&profile));
         assert_eq!(report.counts, Counts { alive: 1, left: 1, ..Counts::default() });
         let heard: Whole = report.profile.as_deref().into_iter().collect();
         assert_eq!((heard.heartbeats(), heard.lost(), heard.late_max()), (2, 2, Span::from_millis(9)));
-        assert!(group(web, None).profile.is_none());
+        assert!(group(&monitor, web, None).profile.is_none());
     }
 }

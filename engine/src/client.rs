@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body, BodyReader};
 
-use crate::model::{Event, EventPage, Group, Groups, Node, NodePage, Problem, Profile, State, Status};
+use systole_core::Span;
+
+use crate::model::{Event, EventPage, Group, Groups, Holds, Node, NodePage, Problem, Profile, State, Status};
 
 /// The monitor itself gives up on a request after 30 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
@@ -187,6 +189,31 @@ impl Client {
         Ok(Follow { lines: BufReader::new(reader).lines() })
     }
 
+    /// What is held.
+    ///
+    /// # Errors
+    /// See [`Client::status`].
+    pub fn holds(&self) -> anyhow::Result<Holds> {
+        self.get("/v1/holds")
+    }
+
+    /// Says that those of a hold are dead; none if there is no such hold.
+    ///
+    /// # Errors
+    /// See [`Client::status`].
+    pub fn hold_dead(&self, scope: &str) -> anyhow::Result<Option<Holds>> {
+        self.say(&format!("/v1/holds/dead{}", query(&[("scope", Some(scope))])))
+    }
+
+    /// Has a hold last for longer; none if there is no such hold.
+    ///
+    /// # Errors
+    /// See [`Client::status`].
+    pub fn hold_longer(&self, scope: &str, longer: Span) -> anyhow::Result<Option<Holds>> {
+        let longer = longer.compact().to_string();
+        self.say(&format!("/v1/holds/longer{}", query(&[("scope", Some(scope)), ("for", Some(&longer))])))
+    }
+
     fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let response = self.call(path)?;
         self.read(path, response)
@@ -201,8 +228,21 @@ impl Client {
         self.read(path, response).map(Some)
     }
 
+    /// Asks for something to be done; nothing if what it is to be done to doesn't exist.
+    fn say<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        let response = self.answered(self.agent.post(format!("{}{path}", self.base)).send_empty())?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        self.read(path, response).map(Some)
+    }
+
     fn call(&self, path: &str) -> anyhow::Result<Response<Body>> {
-        self.agent.get(format!("{}{path}", self.base)).call().with_context(|| {
+        self.answered(self.agent.get(format!("{}{path}", self.base)).call())
+    }
+
+    fn answered(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Response<Body>> {
+        answer.with_context(|| {
             format!(
                 "no monitor answers at {}; is `systole run` running? If it is elsewhere, say where with --http URL",
                 self.base
@@ -297,7 +337,7 @@ struct Missed {
 fn followed(kind: &str, data: &str) -> Option<anyhow::Result<Followed>> {
     let told = match kind {
         "missed" => serde_json::from_str(data).map(|Missed { missed }| Followed::Missed(missed)),
-        "transition" => serde_json::from_str(data).map(Followed::Event),
+        "transition" | "note" => serde_json::from_str(data).map(Followed::Event),
         _ => return None,
     };
     Some(told.with_context(|| format!("the stream says {kind} {data:?}, which isn't what a monitor says")))

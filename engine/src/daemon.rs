@@ -27,8 +27,8 @@ use crate::clock::Clock;
 use crate::config::Setup;
 use crate::http::{self, Control, Server};
 use crate::query::ShardHandle;
-use crate::shard::{self, Horizon, Outlet, Parts, Peer, RESERVE, WAKER};
-use crate::store::{Journal, JournalWriter, Record};
+use crate::shard::{self, Council, Horizon, Outlet, Parts, Peer, RESERVE, WAKER};
+use crate::store::{Chorus, Journal, JournalWriter, Record};
 use crate::udp::{self, Options, Socket};
 
 /// Events of each shard that may wait for the journal.
@@ -92,8 +92,8 @@ pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
     let lost = Arc::new(AtomicU64::new(0));
     let mut sockets_of = transpose(groups, shards);
     let mut running = Vec::with_capacity(shards);
-    let ends = polls.into_iter().zip(inboxes_out).zip(queries_out).zip(configs);
-    for (index, (((poll, inbox), queries), config)) in (0u32..).zip(ends) {
+    let ends = polls.into_iter().zip(inboxes_out).zip(queries_out).zip(configs).zip(Council::seats(shards));
+    for (index, ((((poll, inbox), queries), config), council)) in (0u32..).zip(ends) {
         let share = config.plan().share;
         let parts = Parts {
             shard: index,
@@ -104,6 +104,7 @@ pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
             inbox,
             queries,
             horizon: Arc::clone(&horizon),
+            council,
             clock,
             unbound,
             stop: Arc::clone(&stop),
@@ -228,8 +229,10 @@ fn transpose(groups: Vec<Vec<Socket>>, shards: usize) -> Vec<Vec<Socket>> {
 
 /// Keeps events as they come, many at a time, until the last shard has gone.
 fn keep(events: &Receiver<Record>, mut writer: JournalWriter) {
+    let mut chorus = Chorus::default();
     while let Ok(first) = events.recv() {
-        writer.append(std::iter::once(first).chain(events.try_iter().take(1_024)));
+        let records = std::iter::once(first).chain(events.try_iter().take(1_024));
+        writer.append(records.filter(|record| chorus.is_news(record)));
     }
 }
 

@@ -61,8 +61,14 @@ pub struct Status {
     pub shards: Vec<Shard>,
     /// How well the monitor itself is.
     pub health: Health,
-    /// Groups whose failures are withheld.
-    pub holds: Vec<String>,
+    /// Nodes whose failures are withheld because they fell silent together.
+    pub holds: Vec<Hold>,
+    /// Verdicts that were due and had to wait, by reason. Of `backlog` the turns in which any had to.
+    pub withheld: BTreeMap<String, u64>,
+    /// How many nodes go to and fro so often that their changes are kept quiet.
+    pub flapping: u64,
+    /// In how many nodes' names somebody else speaks too.
+    pub conflicts: u64,
     /// The number of the latest event.
     pub events_last: u64,
 }
@@ -88,6 +94,30 @@ pub struct Shard {
     pub handover_dropped_total: u64,
 }
 
+/// `GET /v1/holds`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Holds {
+    /// All of them.
+    pub holds: Vec<Hold>,
+}
+
+/// Nodes whose failures are withheld because they fell silent together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Hold {
+    /// Which nodes: `fleet`, `group web`, `label zone=eu-1`.
+    pub scope: String,
+    /// Since when.
+    pub since: String,
+    /// Until when at the latest; none if they are being failed now, so many a second.
+    pub until: Option<String>,
+    /// How many of them are silent.
+    pub silent: u64,
+    /// How many there are that should be heard.
+    pub expected: u64,
+    /// The same in a sentence, with the way out.
+    pub reason: String,
+}
+
 /// How well the monitor itself is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
@@ -99,6 +129,8 @@ pub struct Health {
     pub clock_steps_total: u64,
     /// Events that were lost because they couldn't be kept in time.
     pub events_dropped_total: u64,
+    /// How often it had troubles of late: 0 is well, 8 the worst. Suspects have 1 + this times their time to confirm.
+    pub score: u8,
 }
 
 /// `GET /v1/groups`
@@ -128,6 +160,8 @@ pub struct Group {
     pub loss: f64,
     /// How late heartbeats arrive, compared with the one before and the interval.
     pub lateness_ms: Percentiles,
+    /// Verdicts about its nodes that were due and had to wait, by reason.
+    pub withheld: BTreeMap<String, u64>,
     /// Why its failures are withheld, if they are.
     pub hold: Option<String>,
 }
@@ -272,8 +306,10 @@ pub struct Node {
     pub metrics: BTreeMap<String, f64>,
     /// Until when its events are muted.
     pub muted_until: Option<String>,
-    /// Whether it changes its state too often.
+    /// Whether it goes to and fro so often that its changes are kept quiet.
     pub flapping: bool,
+    /// Whether somebody else speaks in its name too.
+    pub conflict: bool,
     /// Why its failure is withheld, if it is.
     pub held: Option<String>,
     /// The belief in a sentence, with its numbers.
@@ -292,22 +328,27 @@ pub struct EventPage {
     pub missed: u64,
 }
 
-/// One change of belief.
+/// One change of belief, or something else that is worth telling.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// Its number; they grow by one, and a gap is as many events that were lost.
     pub seq: u64,
     /// When it was decided.
     pub at: String,
-    /// Whom it is about.
-    pub node: String,
-    /// The node's group.
-    pub group: String,
+    /// Whom it is about; none if it isn't about one node.
+    pub node: Option<String>,
+    /// The node's group, or the group that is held.
+    pub group: Option<String>,
+    /// Which nodes are held, if it is about a hold: `fleet`, `group web`, `label zone=eu-1`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scope: Option<String>,
     /// What was believed before.
-    pub from: State,
-    /// What is believed now.
-    pub to: State,
-    /// Why, in a word: first_heartbeat, heartbeat, restart, silence, confirmed, never_seen, goodbye.
+    pub from: Option<State>,
+    /// What is believed now. The same as before if it isn't about a change.
+    pub to: Option<State>,
+    /// Why, in a word: first_heartbeat, heartbeat, restart, silence, confirmed, never_seen, goodbye; without a change:
+    /// hold, hold_recovered, hold_expired, hold_confirmed, hold_ended, flapping, steady, conflict, overload,
+    /// overload_over.
     pub cause: String,
     /// Why, in a sentence with the numbers.
     pub reason: String,
@@ -325,6 +366,18 @@ pub struct Evidence {
     pub deadline: String,
     /// What had to pass after that before "failed".
     pub confirm_ms: u64,
+    /// By how much the verdict was put off because of the monitor's own troubles. `deadline` has its share in it.
+    #[serde(default)]
+    pub excused_ms: u64,
+    /// Which trouble: stall, drops, clock_step, unwell, guard (which came back meanwhile).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub excuse: Option<String>,
+    /// For how long the verdict was withheld after it was due.
+    #[serde(default)]
+    pub held_ms: u64,
+    /// By what: guard, flapping.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub withheld: Option<String>,
     /// The heartbeat interval in force.
     pub interval_ms: u64,
     /// The detector that set the deadline.
@@ -350,6 +403,13 @@ pub struct Problem {
     pub error: String,
     /// The way out.
     pub hint: String,
+}
+
+impl Event {
+    /// Whether something else is believed of a node.
+    pub fn is_change(&self) -> bool {
+        self.from != self.to
+    }
 }
 
 impl From<Liveness> for State {

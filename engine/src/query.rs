@@ -11,7 +11,8 @@ use crossbeam::channel::{Sender, TrySendError};
 use systole_core::config::Settings;
 use systole_core::counters::Counters;
 use systole_core::event::Evidence;
-use systole_core::{Instant, Liveness, NodeId, Payload, Span};
+use systole_core::guard::{Order, Tally};
+use systole_core::{Instant, Liveness, NodeId, Payload, Span, Withheld};
 use tokio::sync::oneshot;
 
 use crate::model::Counts;
@@ -29,6 +30,8 @@ pub enum Query {
     Groups(Option<Box<str>>, oneshot::Sender<Vec<GroupReport>>),
     /// One node.
     Node(NodeId, oneshot::Sender<Option<Row>>),
+    /// To do what somebody who knows better says of a hold. Answers whether there is one.
+    Order(Box<str>, Order, oneshot::Sender<bool>),
     /// The nodes that pass the filter among the [`SLICE`] places from `from` on, `most` at most.
     Slice {
         /// The first place to look at.
@@ -71,6 +74,38 @@ pub struct Report {
     pub loop_gap_max: Span,
     /// How long its sockets haven't been seen empty; zero when they were at the last look.
     pub behind: Span,
+    /// What it holds.
+    pub holds: Vec<HoldReport>,
+    /// How unwell it is, 0 to 8.
+    pub unwell: u8,
+    /// How many nodes go to and fro.
+    pub flapping: usize,
+    /// In how many nodes' names somebody else speaks.
+    pub conflicts: usize,
+}
+
+/// What a shard holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldReport {
+    /// Which nodes.
+    pub scope: String,
+    /// Since when.
+    pub since: Instant,
+    /// Until when at the latest; nothing if verdicts are being given.
+    pub until: Option<Instant>,
+    /// How many are silent, of how many.
+    pub tally: Tally,
+}
+
+/// Why no verdict is given about a node whose silence is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldReport {
+    /// Why.
+    pub reason: Withheld,
+    /// Until when at the latest, as far as that can be said.
+    pub until: Option<Instant>,
+    /// The hold that it is part of.
+    pub hold: Option<HoldReport>,
 }
 
 /// What a shard knows of one group.
@@ -84,6 +119,10 @@ pub struct GroupReport {
     pub settings: Settings,
     /// Its nodes by state.
     pub counts: Counts,
+    /// Why its failures are withheld, if they are.
+    pub hold: Option<HoldReport>,
+    /// Verdicts about its nodes that had to wait, by reason.
+    pub withheld: [u64; Withheld::ALL.len()],
     /// How its heartbeats arrive. None before the first in a known rhythm.
     pub profile: Option<Box<Profile>>,
 }
@@ -122,6 +161,12 @@ pub struct Row {
     pub payload: Option<Box<Payload>>,
     /// What the belief rests on.
     pub evidence: Evidence,
+    /// Why no verdict is given though it is due.
+    pub held: Option<HeldReport>,
+    /// Until when its changes are kept quiet.
+    pub flapping: Option<Instant>,
+    /// Whether somebody else speaks in its name.
+    pub conflict: bool,
 }
 
 /// Part of a shard's table.

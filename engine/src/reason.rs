@@ -9,11 +9,12 @@
 //! one timestamp costs more than judging one heartbeat.
 
 use systole_core::event::Cause;
-use systole_core::{Liveness, Span};
+use systole_core::guard::{Change, ScopeName, Tally};
+use systole_core::{Liveness, Span, Withheld};
 
 use crate::clock::{Reading, rfc3339};
-use crate::query::Row;
-use crate::store::{Proof, Record};
+use crate::query::{HeldReport, HoldReport, Row};
+use crate::store::{Proof, Record, Told, What};
 
 /// Why a node is believed to be what it is, in a sentence.
 pub fn node_reason(row: &Row, reading: Reading) -> String {
@@ -24,15 +25,21 @@ pub fn node_reason(row: &Row, reading: Reading) -> String {
     let group = &*row.group;
     match (row.liveness, proof.last_arrival) {
         (Liveness::Unseen, _) => format!(
-            "unseen since {at}: listed in the configuration, no heartbeat yet; failed unless one arrives by {} \
-             (group {group})",
-            moment(proof.deadline, since),
+            "unseen since {at}: listed in the configuration, no heartbeat yet; {} (group {group})",
+            held_reason(row, reading).unwrap_or_else(|| {
+                format!("failed unless one arrives by {}", moment(unix(row.evidence.due), since))
+            }),
         ),
-        (Liveness::Alive, _) => format!("alive since {at}: {}; {}", basis(&proof, group, since, None), losses(&proof)),
+        (Liveness::Alive, _) => {
+            let held = held_reason(row, reading).map_or_else(String::new, |held| format!("; {held}"));
+            format!("alive since {at}: {}; {}{held}", basis(&proof, group, since, None), losses(&proof))
+        }
         (Liveness::Suspect, _) => format!(
-            "suspect since {at}: {}; failed at {} unless a heartbeat arrives; {}; {}",
+            "suspect since {at}: {}; {}; {}; {}",
             basis(&proof, group, since, None),
-            moment(unix(row.evidence.deadline + row.evidence.confirm), since),
+            held_reason(row, reading).unwrap_or_else(|| {
+                format!("failed at {} unless a heartbeat arrives", moment(unix(row.evidence.due), since))
+            }),
             losses(&proof),
             lag(&proof),
         ),
@@ -47,33 +54,121 @@ pub fn node_reason(row: &Row, reading: Reading) -> String {
     }
 }
 
-/// Why a belief changed, in a sentence.
+/// Why no verdict is given about a node though it is due, in half a sentence.
+pub fn held_reason(row: &Row, reading: Reading) -> Option<String> {
+    let HeldReport { reason, until, hold } = row.held.as_ref()?;
+    let now = reading.unix_millis(reading.now);
+    let until = until.map_or_else(String::new, |until| format!(" until {}", moment(reading.unix_millis(until), now)));
+    let because = match hold {
+        Some(hold) => together(&hold.scope, hold.tally),
+        None => reason.to_string(),
+    };
+    Some(format!("withheld ({}){until}: {because}", reason.name()))
+}
+
+/// What is held and what can be done about it, in a sentence.
+pub fn hold_reason(hold: &HoldReport, reading: Reading) -> String {
+    let now = reading.unix_millis(reading.now);
+    let many = together(&hold.scope, hold.tally);
+    match hold.until.map(|until| moment(reading.unix_millis(until), now)) {
+        Some(until) => format!(
+            "{many}: their failures are withheld until {until} unless they return; \
+             systole holds dead {:?} if they are dead, systole holds longer {:?} --for 30m to wait longer",
+            hold.scope, hold.scope
+        ),
+        None => format!("{many} and stayed away: they are being failed, so many a second"),
+    }
+}
+
+/// `57 of 200 nodes of group web fell silent together`
+fn together(scope: &str, tally: Tally) -> String {
+    let of = match ScopeName::parse(scope) {
+        Some(ScopeName::Fleet) | None => "of the fleet".to_owned(),
+        Some(ScopeName::Group(name)) => format!("of group {name}"),
+        Some(ScopeName::Label(name, text)) => format!("with {name}={text}"),
+    };
+    format!("{} of {} nodes {of} fell silent together", tally.missing(), tally.expected())
+}
+
+/// What happened, in a sentence.
 pub fn event_reason(record: &Record) -> String {
-    let proof = &record.proof;
-    let group = &*record.group;
     let at = moment(record.at, record.at);
-    let to = record.to.name();
-    match record.cause {
+    match &record.what {
+        What::Changed { group, from, to, cause, proof, .. } => {
+            changed(record.at, group, *from, to.name(), *cause, proof)
+        }
+        What::Noted { group, liveness, note, .. } => match note {
+            Told::Flapping(until) => format!(
+                "flapping since {at}: the node came back so often that its changes are kept quiet until {} at least; \
+                 {} now (group {group})",
+                moment(*until, record.at),
+                liveness.name(),
+            ),
+            Told::Steady(told) => format!(
+                "steady again at {at}: {} now, told to be {} last (group {group})",
+                liveness.name(),
+                told.name(),
+            ),
+            Told::Conflict { incarnation, rival, seq } => format!(
+                "conflict at {at}: heartbeats of incarnation {rival} go on (seq {seq}) beside incarnation {incarnation}, \
+                 which is the one believed; two senders use one name, or old heartbeats are replayed (group {group})",
+            ),
+        },
+        What::Hold { scope, change, tally, until } => {
+            let many = together(scope, *tally);
+            let missing = tally.missing();
+            match change {
+                Change::Held => format!(
+                    "hold at {at}: {many}; one cause is likelier than so many deaths, so that their failures are \
+                     withheld until {} unless they return",
+                    moment(*until, record.at)
+                ),
+                Change::Recovered => format!(
+                    "hold of {scope} over at {at}: they came back, but for {missing}, which are waited for once more"
+                ),
+                Change::Expired => format!(
+                    "hold of {scope} expired at {at}: {many} and stayed away; they are failed now, so many a second"
+                ),
+                Change::Confirmed => format!("hold of {scope} confirmed at {at}: somebody said that they are dead"),
+                Change::Ended => format!("hold of {scope} ended at {at}: all that was withheld has been said"),
+            }
+        }
+        What::Overload { reason: Withheld::Drops, over: false } => format!(
+            "overload at {at}: one datagram in a hundred, or more, is lost on the monitor's side; silence means nothing \
+             until that ends"
+        ),
+        What::Overload { over: false, .. } => {
+            format!("overload at {at}: the monitor can't keep up with its sockets; silence means nothing until it does")
+        }
+        What::Overload { reason, over: true } => format!("overload ({}) over at {at}", reason.name()),
+    }
+}
+
+/// Why a belief changed.
+fn changed(at: u64, group: &str, from: Liveness, to: &str, cause: Cause, proof: &Proof) -> String {
+    let day = at;
+    let at = moment(at, day);
+    match cause {
         Cause::FirstHeartbeat => {
             format!("{to} at {at}: first heartbeat (group {group}, {})", interval(proof))
         }
         Cause::Heartbeat => format!(
             "{to} again at {at}: a heartbeat arrived {} while the node was {} ({}); {}",
-            arrival(proof, record.at),
-            record.from.name(),
+            arrival(proof, day),
+            from.name(),
             life(proof, group),
             losses(proof),
         ),
         Cause::Restart => format!(
             "{to} again at {at}: the node was restarted; the first heartbeat of its new life arrived {} \
              while it was {} ({})",
-            arrival(proof, record.at),
-            record.from.name(),
+            arrival(proof, day),
+            from.name(),
             life(proof, group),
         ),
         Cause::Silence => format!(
             "{to} at {at}: {}; failed after another {} of silence; {}; {}, {}",
-            basis(proof, group, record.at, None),
+            basis(proof, group, day, None),
             length(Span::from_millis(proof.confirm_ms)),
             losses(proof),
             lag(proof),
@@ -81,13 +176,13 @@ pub fn event_reason(record: &Record) -> String {
         ),
         Cause::Confirmed => format!(
             "{to} at {at}: {}; {}; {}, {}",
-            basis(proof, group, record.at, Some(proof.confirm_ms)),
+            basis(proof, group, day, Some(proof.confirm_ms)),
             losses(proof),
             lag(proof),
             dropped(proof),
         ),
         Cause::NeverSeen => {
-            format!("{to} at {at}: {}; {}, {}", never_seen(proof, group, record.at), lag(proof), dropped(proof))
+            format!("{to} at {at}: {}; {}, {}", never_seen(proof, group, day), lag(proof), dropped(proof))
         }
         Cause::Goodbye => format!("{to} at {at}: the node said goodbye ({})", life(proof, group)),
     }
@@ -100,12 +195,26 @@ fn basis(proof: &Proof, group: &str, day: u64, confirm_ms: Option<u64>) -> Strin
     let confirm = confirm_ms.map_or_else(String::new, |ms| format!(", confirm {}", length(Span::from_millis(ms))));
     let planned = if proof.planned { "planned silence; " } else { "" };
     format!(
-        "last heartbeat {}, deadline {} later ({planned}{}, group {group}, {}{confirm})",
+        "last heartbeat {}, deadline {} later ({planned}{}, group {group}, {}{confirm}){}",
         arrival(proof, day),
         length(Span::from_millis(patience)),
         proof.detector,
         interval(proof),
+        put_off(proof),
     )
+}
+
+/// By how much a verdict was put off or withheld, and why; nothing of an ordinary one.
+fn put_off(proof: &Proof) -> String {
+    let span = |ms| length(Span::from_millis(ms));
+    let mut said = String::new();
+    if let Some(excuse) = proof.excuse.filter(|_| proof.excused_ms > 0) {
+        said += &format!(", put off by {} ({excuse})", span(proof.excused_ms));
+    }
+    if let Some(withheld) = proof.withheld {
+        said += &format!(", withheld for {} ({withheld})", span(proof.held_ms));
+    }
+    said
 }
 
 fn never_seen(proof: &Proof, group: &str, day: u64) -> String {
@@ -177,21 +286,8 @@ fn row_proof(row: &Row, reading: Reading) -> Proof {
         (Liveness::Failed, None) => evidence.deadline,
         (Liveness::Unseen | Liveness::Alive | Liveness::Suspect | Liveness::Left, _) => evidence.deadline,
     };
-    Proof {
-        last_arrival: evidence.last_arrival.map(|at| reading.unix_millis(at)),
-        deadline: reading.unix_millis(evidence.deadline),
-        confirm_ms: evidence.confirm.millis(),
-        interval_ms: evidence.interval.millis(),
-        interval_declared: evidence.interval_declared,
-        planned: evidence.planned,
-        detector: evidence.detector,
-        incarnation: evidence.incarnation.number(),
-        seq: evidence.seq.number(),
-        lost: evidence.lost,
-        window: evidence.window,
-        lag_us: row.since.since(due).nanos() / 1_000,
-        dropped: 0,
-    }
+    let proof = Proof::of(evidence, row.since, reading, 0);
+    Proof { lag_us: row.since.since(due).nanos() / 1_000, ..proof }
 }
 
 #[cfg(test)]
@@ -212,6 +308,10 @@ pub(crate) mod tests {
         last_arrival: Some(T),
         deadline: T + 5_000,
         confirm_ms: 310,
+        excused_ms: 0,
+        excuse: None,
+        held_ms: 0,
+        withheld: None,
         interval_ms: 1_000,
         interval_declared: true,
         planned: false,
@@ -225,7 +325,63 @@ pub(crate) mod tests {
     };
 
     pub(crate) fn record(from: Liveness, to: Liveness, cause: Cause, at: u64, proof: Proof) -> Record {
-        Record { seq: 1, skipped: 0, at, node: "web-1".into(), group: "edge".into(), from, to, cause, proof }
+        let what = What::Changed { node: "web-1".into(), group: "edge".into(), from, to, cause, proof };
+        Record { seq: 1, skipped: 0, at, what }
+    }
+
+    /// A first heartbeat of the node with this name, without a number yet.
+    pub(crate) fn named(node: &str, at: u64) -> Record {
+        let (from, to, cause) = (Liveness::Unseen, Liveness::Alive, Cause::FirstHeartbeat);
+        let what = What::Changed { node: node.into(), group: "g".into(), from, to, cause, proof: PROOF };
+        Record { seq: 0, skipped: 0, at, what }
+    }
+
+    #[test]
+    fn what_changes_no_belief_has_its_sentence_too() {
+        let tally = Tally { silent: 57, alive: 143, absent: 0 };
+        let hold = |change| What::Hold { scope: "group web".into(), change, tally, until: T + 600_000 };
+        let noted =
+            |note| What::Noted { node: "web-1".into(), group: "edge".into(), liveness: Liveness::Suspect, note };
+        for (what, sentence) in [
+            (
+                hold(Change::Held),
+                "hold at 12:03:02.100: 57 of 200 nodes of group web fell silent together; one cause is likelier than so \
+                 many deaths, so that their failures are withheld until 12:13:02.100 unless they return",
+            ),
+            (
+                hold(Change::Recovered),
+                "hold of group web over at 12:03:02.100: they came back, but for 57, which are waited for once more",
+            ),
+            (
+                noted(Told::Flapping(T + 300_000)),
+                "flapping since 12:03:02.100: the node came back so often that its changes are kept quiet until \
+                 12:08:02.100 at least; suspect now (group edge)",
+            ),
+            (
+                noted(Told::Steady(Liveness::Alive)),
+                "steady again at 12:03:02.100: suspect now, told to be alive last (group edge)",
+            ),
+            (
+                noted(Told::Conflict { incarnation: 7, rival: 3, seq: 99 }),
+                "conflict at 12:03:02.100: heartbeats of incarnation 3 go on (seq 99) beside incarnation 7, which is \
+                 the one believed; two senders use one name, or old heartbeats are replayed (group edge)",
+            ),
+            (What::Overload { reason: Withheld::Backlog, over: true }, "overload (backlog) over at 12:03:02.100"),
+        ] {
+            assert_eq!(event_reason(&Record { seq: 1, skipped: 0, at: T, what }), sentence);
+        }
+    }
+
+    #[test]
+    fn a_verdict_that_was_put_off_says_by_how_much_and_why() {
+        let proof = Proof { excused_ms: 3_000, excuse: Some(Withheld::Stall), ..PROOF };
+        let proof = Proof { held_ms: 600_000, withheld: Some(Withheld::Guard), ..proof };
+        assert_eq!(
+            put_off(&proof),
+            ", put off by 3 s (the monitor stood still during the silence), withheld for 10 m (too many nodes fell \
+             silent together)"
+        );
+        assert_eq!(put_off(&PROOF), "");
     }
 
     #[test]
@@ -368,7 +524,7 @@ pub(crate) mod tests {
 
     impl Sink for Keep<'_> {
         fn transition(&mut self, transition: &Transition<'_>) {
-            self.0.push(Record::new(transition, self.1, 0));
+            self.0.push(Record::of_transition(transition, self.1, 0));
         }
     }
 
@@ -402,7 +558,7 @@ pub(crate) mod tests {
 
         fn node(&self) -> model::Node {
             let ix = self.monitor.find(&NodeId::of("web-1")).unwrap();
-            node(&answer::row(&self.monitor.node(ix).unwrap()), self.reading)
+            node(&answer::row(&self.monitor, &self.monitor.node(ix).unwrap()), self.reading)
         }
 
         fn at(&self, millis: u64) -> String {

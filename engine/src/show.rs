@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use systole_core::event::Cause;
-use systole_core::{Liveness, Reject, Span};
+use systole_core::{Liveness, Reject, Span, Withheld};
 
 use crate::clock::{Reading, rfc3339};
 use crate::model;
 use crate::profile::{Class, Whole};
-use crate::query::{GroupReport, Report, Row};
-use crate::reason::{event_reason, node_reason};
-use crate::store::{Proof, Record};
+use crate::query::{GroupReport, HoldReport, Report, Row};
+use crate::reason::{event_reason, held_reason, hold_reason, node_reason};
+use crate::store::{Proof, Record, What};
 
 /// One node; `reading` leads from the shard's time line to the wall clock.
 pub fn node(row: &Row, reading: Reading) -> model::Node {
@@ -36,34 +36,44 @@ pub fn node(row: &Row, reading: Reading) -> model::Node {
         labels: payload.iter().flat_map(|p| p.labels()).map(|(name, text)| (name.into(), text.into())).collect(),
         metrics: payload.iter().flat_map(|p| p.metrics()).map(|(name, value)| (name.into(), value)).collect(),
         muted_until: None,
-        flapping: false,
-        held: None,
+        flapping: row.flapping.is_some(),
+        conflict: row.conflict,
+        held: held_reason(row, reading),
         reason: node_reason(row, reading),
     }
 }
 
 /// One event.
 pub fn event(record: &Record) -> model::Event {
+    let (from, to, scope, evidence) = match &record.what {
+        What::Changed { from, to, cause, proof, .. } => {
+            (Some((*from).into()), Some((*to).into()), None, accuses(*cause).then(|| evidence(proof)))
+        }
+        What::Noted { liveness, .. } => (Some((*liveness).into()), Some((*liveness).into()), None, None),
+        What::Hold { scope, .. } => (None, None, Some(scope.to_string()), None),
+        What::Overload { .. } => (None, None, None, None),
+    };
     model::Event {
         seq: record.seq,
         at: rfc3339(record.at),
-        node: record.node.to_string(),
-        group: record.group.to_string(),
-        from: record.from.into(),
-        to: record.to.into(),
-        cause: record.cause.name().to_owned(),
+        node: record.node().map(str::to_owned),
+        group: record.group().map(str::to_owned),
+        scope,
+        from,
+        to,
+        cause: record.cause().to_owned(),
         reason: event_reason(record),
-        evidence: accuses(record.cause).then(|| evidence(&record.proof)),
+        evidence,
     }
 }
 
 /// The groups that are configured or have nodes, each put together from what every shard knows of it.
-pub fn groups(reports: impl IntoIterator<Item = GroupReport>) -> Vec<model::Group> {
+pub fn groups(reports: impl IntoIterator<Item = GroupReport>, reading: Reading) -> Vec<model::Group> {
     let mut by_name: BTreeMap<String, Vec<GroupReport>> = BTreeMap::new();
     for report in reports {
         by_name.entry(report.name.clone()).or_default().push(report);
     }
-    let groups = by_name.into_iter().filter_map(|(name, parts)| group(name, &parts));
+    let groups = by_name.into_iter().filter_map(|(name, parts)| group(name, &parts, reading));
     groups.filter(|group| group.configured || group.nodes.total() > 0).collect()
 }
 
@@ -101,7 +111,7 @@ pub fn profile(
 }
 
 /// The monitor as a whole, from what every shard reports.
-pub fn status(reports: &[Report], uptime: Span, events_last: u64) -> model::Status {
+pub fn status(reports: &[Report], uptime: Span, events_last: u64, reading: Reading) -> model::Status {
     let mut nodes = model::Counts::default();
     for report in reports {
         add_counts(&mut nodes, &report.counts);
@@ -117,9 +127,46 @@ pub fn status(reports: &[Report], uptime: Span, events_last: u64) -> model::Stat
         rejected: Reject::ALL.into_iter().map(|reason| (reason.name().to_owned(), rejected(reason))).collect(),
         shards: reports.iter().map(shard).collect(),
         health: health(reports),
-        holds: Vec::new(),
+        holds: holds(reports, reading),
+        withheld: withheld(|reason| reports.iter().map(|report| report.counters.withheld(reason)).sum()),
+        flapping: reports.iter().map(|report| report.flapping as u64).sum(),
+        conflicts: reports.iter().map(|report| report.conflicts as u64).sum(),
         events_last,
     }
+}
+
+/// What is held, each once though several shards hold it: every one knows what all see.
+pub fn holds(reports: &[Report], reading: Reading) -> Vec<model::Hold> {
+    let mut by_scope: BTreeMap<&str, Vec<&HoldReport>> = BTreeMap::new();
+    for hold in reports.iter().flat_map(|report| &report.holds) {
+        by_scope.entry(&hold.scope).or_default().push(hold);
+    }
+    let time = |instant| rfc3339(reading.unix_millis(instant));
+    let hold = |hold: HoldReport| model::Hold {
+        since: time(hold.since),
+        until: hold.until.map(time),
+        silent: hold.tally.missing().into(),
+        expected: hold.tally.expected().into(),
+        reason: hold_reason(&hold, reading),
+        scope: hold.scope,
+    };
+    by_scope.into_values().filter_map(whole_hold).map(hold).collect()
+}
+
+/// One hold, as several shards tell it that hold the same.
+fn whole_hold<'a>(holds: impl IntoIterator<Item = &'a HoldReport>) -> Option<HoldReport> {
+    let fuller = |one: HoldReport, other: HoldReport| HoldReport {
+        scope: one.scope,
+        since: one.since.min(other.since),
+        until: one.until.max(other.until),
+        tally: if one.tally.expected() >= other.tally.expected() { one.tally } else { other.tally },
+    };
+    holds.into_iter().cloned().reduce(fuller)
+}
+
+/// Counts by reason, by the names of the reasons.
+fn withheld(count: impl Fn(Withheld) -> u64) -> BTreeMap<String, u64> {
+    Withheld::ALL.into_iter().map(|reason| (reason.name().to_owned(), count(reason))).collect()
 }
 
 /// Whether such a change says that a node is silent.
@@ -135,6 +182,10 @@ fn evidence(proof: &Proof) -> model::Evidence {
         last_arrival: proof.last_arrival.map(rfc3339),
         deadline: rfc3339(proof.deadline),
         confirm_ms: proof.confirm_ms,
+        excused_ms: proof.excused_ms,
+        excuse: proof.excuse.map(|excuse| excuse.name().to_owned()),
+        held_ms: proof.held_ms,
+        withheld: proof.withheld.map(|withheld| withheld.name().to_owned()),
         interval_ms: proof.interval_ms,
         detector: proof.detector.to_owned(),
         incarnation: proof.incarnation,
@@ -146,7 +197,7 @@ fn evidence(proof: &Proof) -> model::Evidence {
     }
 }
 
-fn group(name: String, parts: &[GroupReport]) -> Option<model::Group> {
+fn group(name: String, parts: &[GroupReport], reading: Reading) -> Option<model::Group> {
     let settings = &parts.first()?.settings;
     let bound_interval = settings.interval.unwrap_or(Span::from_secs(1));
     let mut nodes = model::Counts::default();
@@ -172,7 +223,8 @@ fn group(name: String, parts: &[GroupReport]) -> Option<model::Group> {
         lost_total: heard.lost(),
         loss: if sent == 0 { 0.0 } else { heard.lost() as f64 / sent as f64 },
         lateness_ms: percentiles(&heard),
-        hold: None,
+        withheld: withheld(|reason| parts.iter().map(|part| part.withheld[reason as usize]).sum()),
+        hold: whole_hold(parts.iter().filter_map(|part| part.hold.as_ref())).map(|hold| hold_reason(&hold, reading)),
     })
 }
 
@@ -211,6 +263,7 @@ fn health(reports: &[Report]) -> model::Health {
         // Every shard sees every step, so they aren't added up.
         clock_steps_total: reports.iter().map(|report| report.clock_steps).max().unwrap_or(0),
         events_dropped_total: reports.iter().map(|report| report.events_dropped).sum(),
+        score: reports.iter().map(|report| report.unwell).max().unwrap_or(0),
     }
 }
 
@@ -224,6 +277,7 @@ fn add_counts(sum: &mut model::Counts, part: &model::Counts) {
 mod tests {
     use super::*;
     use crate::answer;
+    use crate::clock::Clock;
     use crate::profile::Profile;
     use crate::reason::tests::{PROOF, T, record};
     use systole_core::config::{Config, Settings};
@@ -256,7 +310,7 @@ mod tests {
             name: name.into(),
             configured,
             counts: model::Counts { alive, ..Default::default() },
-            ..answer::group(&monitor.groups()[0], Some(&profile))
+            ..answer::group(&monitor, &monitor.groups()[0], Some(&profile))
         }
     }
 
@@ -268,7 +322,7 @@ mod tests {
             report("b", false, 3, &[100, 100]),
             report("c", false, 0, &[9]),
         ];
-        let groups = groups(parts);
+        let groups = groups(parts, Clock::start().read());
         let names: Vec<_> = groups.iter().map(|group| &*group.group).collect();
         assert_eq!(names, ["a", "b"], "one that is neither configured nor has nodes is left out");
         let b = &groups[1];
@@ -296,13 +350,14 @@ mod tests {
             interval: Some(Span::from_millis(250)),
             ..Settings::default()
         };
-        let settings = groups([part]).remove(0).settings;
+        let settings = groups([part], Clock::start().read()).remove(0).settings;
         assert_eq!((settings.detection_bound_ms, settings.detection_bound_interval_ms), (Some(5_001), 250));
     }
 
     #[test]
     fn no_point_of_the_lateness_is_beyond_the_latest_heartbeat() {
-        let group = groups([report("g", true, 1, &[6_267]), report("g", true, 1, &[5])]).remove(0);
+        let group =
+            groups([report("g", true, 1, &[6_267]), report("g", true, 1, &[5])], Clock::start().read()).remove(0);
         assert_eq!((group.lateness_ms.max, group.lateness_ms.p99), (6_267.0, 6_267.0));
     }
 }

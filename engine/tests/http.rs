@@ -26,6 +26,7 @@ use systole::query::{Query, Report, ShardHandle};
 use systole::store::{Journal, JournalWriter, Record};
 use systole_core::config::{Config, Plan, Rule, Settings};
 use systole_core::event::{Sink, Transition};
+use systole_core::guard::ScopeName;
 use systole_core::{Backlog, Datagram, GroupIx, Instant, Monitor, NodeId, Reject, Share, Span};
 
 const SHARDS: u32 = 2;
@@ -47,7 +48,7 @@ struct Outlet {
 
 impl Sink for Outlet {
     fn transition(&mut self, transition: &Transition<'_>) {
-        let record = Record::new(transition, self.clock.read(), 0);
+        let record = Record::of_transition(transition, self.clock.read(), 0);
         self.writer.lock().unwrap().append(std::iter::once(record));
     }
 
@@ -198,23 +199,28 @@ fn run(
                 Err(crossbeam::channel::TryRecvError::Disconnected) => return,
             }
         }
-        asked.try_iter().for_each(|query| reply(shard, &monitor, &outlet, query));
+        asked.try_iter().for_each(|query| reply(shard, &mut monitor, &mut outlet, query));
     }
 }
 
 /// Whoever asked may have gone; then the answer is for nobody.
-fn reply(shard: u32, monitor: &Monitor, outlet: &Outlet, query: Query) {
+fn reply(shard: u32, monitor: &mut Monitor, outlet: &mut Outlet, query: Query) {
     match query {
         Query::Report(reply) => drop(reply.send(report(shard, monitor))),
         Query::Groups(name, reply) => {
             let wanted = monitor.groups().iter().enumerate();
             let wanted = wanted.filter(|(_, group)| name.as_deref().is_none_or(|name| name == group.name()));
             let profile = |ix: usize| outlet.profiles.get(ix).and_then(Option::as_ref);
-            drop(reply.send(wanted.map(|(ix, group)| answer::group(group, profile(ix))).collect()));
+            drop(reply.send(wanted.map(|(ix, group)| answer::group(monitor, group, profile(ix))).collect()));
         }
         Query::Node(id, reply) => {
             let view = monitor.find(&id).and_then(|ix| monitor.node(ix));
-            drop(reply.send(view.map(|view| answer::row(&view))));
+            drop(reply.send(view.map(|view| answer::row(monitor, &view))));
+        }
+        Query::Order(scope, order, reply) => {
+            let scope = ScopeName::parse(&scope).unwrap();
+            let now = outlet.clock.now();
+            _ = reply.send(monitor.order(scope, order, now, outlet));
         }
         Query::Slice { from, most, filter, reply } => drop(reply.send(answer::slice(monitor, from, most, &filter))),
     }
@@ -235,6 +241,10 @@ fn report(shard: u32, monitor: &Monitor) -> Report {
         clock_steps: 1,
         loop_gap_max: Span::from_millis(u64::from(shard) + 1),
         behind: Span::ZERO,
+        holds: monitor.holds().map(answer::hold).collect(),
+        unwell: monitor.unwell(),
+        flapping: monitor.flapping_count(),
+        conflicts: monitor.conflict_count(),
     }
 }
 

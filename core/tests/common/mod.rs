@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use systole_core::config::Config;
-use systole_core::event::{Cause, Sink, Transition};
+use systole_core::event::{Cause, Note, Sink, Transition};
 use systole_core::{Backlog, Instant, Liveness, Monitor, NodeId, NodeIx, Span};
 
 /// A transition as a test compares it.
@@ -19,13 +19,15 @@ pub(crate) struct Told {
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) told: Vec<Told>,
+    /// When, what, and about whom.
+    pub(crate) notes: Vec<(Instant, &'static str, String)>,
     pub(crate) foreign: Vec<Vec<u8>>,
     pub(crate) room: usize,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { told: Vec::new(), foreign: Vec::new(), room: usize::MAX }
+        Self { told: Vec::new(), notes: Vec::new(), foreign: Vec::new(), room: usize::MAX }
     }
 }
 
@@ -40,6 +42,15 @@ impl Sink for Log {
         let Transition { at, called, from, to, cause, .. } = *transition;
         assert_ne!(from, to, "a transition changes something");
         self.told.push(Told { at, node: called.to_string(), from, to, cause });
+    }
+
+    fn note(&mut self, note: &Note<'_>) {
+        let (at, whom) = match *note {
+            Note::Hold { at, scope, .. } => (at, scope.to_string()),
+            Note::Node { at, called, .. } => (at, called.to_string()),
+            Note::Overload { at, reason, .. } => (at, reason.name().to_owned()),
+        };
+        self.notes.push((at, note.name(), whom));
     }
 
     fn foreign(&mut self, _: NodeId, message: &[u8], _: Instant) {

@@ -185,9 +185,9 @@ fn table(out: &mut dyn Write, look: Look, page: &EventPage) -> anyhow::Result<()
         vec![
             Cell::new(event.seq),
             Cell::new(&event.at),
-            Cell::new(&event.node),
-            Cell::new(event.from),
-            look.state(event.to),
+            Cell::new(whom(event)),
+            event.from.filter(|_| event.is_change()).map_or_else(|| Cell::new(""), Cell::new),
+            event.to.filter(|_| event.is_change()).map_or_else(|| Cell::new(&event.cause), |to| look.state(to)),
             Cell::new(&event.reason),
         ]
     });
@@ -195,7 +195,18 @@ fn table(out: &mut dyn Write, look: Look, page: &EventPage) -> anyhow::Result<()
 }
 
 fn line(out: &mut dyn Write, event: &Event) -> io::Result<()> {
-    writeln!(out, "{:>8}  {}  {}  {} -> {}  {}", event.seq, event.at, event.node, event.from, event.to, event.reason)
+    let (seq, at, whom, reason) = (event.seq, &event.at, whom(event), &event.reason);
+    match (event.from, event.to) {
+        (Some(from), Some(to)) if event.is_change() => {
+            writeln!(out, "{seq:>8}  {at}  {whom}  {from} -> {to}  {reason}")
+        }
+        (_, _) => writeln!(out, "{seq:>8}  {at}  {whom}  {}  {reason}", event.cause),
+    }
+}
+
+/// The node that an event is about, or the nodes, or the monitor itself.
+fn whom(event: &Event) -> &str {
+    event.node.as_deref().or(event.scope.as_deref()).unwrap_or("(monitor)")
 }
 
 fn missed_note(missed: u64) -> io::Result<()> {
@@ -210,10 +221,11 @@ mod tests {
         Event {
             seq,
             at: "2026-11-23T12:03:07.412Z".into(),
-            node: "web-1".into(),
-            group: "web".into(),
-            from: State::Suspect,
-            to: State::Failed,
+            node: Some("web-1".into()),
+            group: Some("web".into()),
+            scope: None,
+            from: Some(State::Suspect),
+            to: Some(State::Failed),
             cause: "confirmed".into(),
             reason: "failed at 12:03:07.412".into(),
             evidence: None,

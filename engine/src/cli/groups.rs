@@ -77,6 +77,7 @@ mod tests {
             lost_total: 1,
             loss: 0.01,
             lateness_ms: Percentiles { p99: 1.5, ..Percentiles::default() },
+            withheld: std::collections::BTreeMap::new(),
             hold: None,
         };
         let mut out = Vec::new();

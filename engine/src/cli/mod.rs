@@ -16,6 +16,7 @@ pub mod demo;
 pub mod events;
 pub mod fleet;
 pub mod groups;
+pub mod holds;
 mod log;
 pub mod man;
 pub mod node;
@@ -61,6 +62,8 @@ pub enum Command {
     Node(node::Args),
     /// List what changed, and follow it
     Events(events::Args),
+    /// Show or end the holds on failures of many nodes together
+    Holds(holds::Args),
     /// Say everything that is wrong with a configuration
     Check(check::Args),
     /// Print completions for a shell
@@ -88,6 +91,7 @@ impl Command {
             Self::Nodes(args) => nodes::run(args),
             Self::Node(args) => node::run(args),
             Self::Events(args) => events::run(args),
+            Self::Holds(args) => holds::run(args),
             Self::Check(args) => check::run(args),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
@@ -103,6 +107,7 @@ impl Command {
             | Self::Nodes(_)
             | Self::Node(_)
             | Self::Events(_)
+            | Self::Holds(_)
             | Self::Check(_)
             | Self::Completions(_)
             | Self::Man(_) => true,

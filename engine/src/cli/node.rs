@@ -98,6 +98,7 @@ mod tests {
             metrics: [("cpu".into(), 0.25)].into(),
             muted_until: None,
             flapping: false,
+            conflict: false,
             held: None,
             reason: "failed at 12:03:07.412: for the test".into(),
         };

@@ -31,6 +31,13 @@ fn table(out: &mut dyn Write, look: Look, status: &Status) -> anyhow::Result<()>
     let health = &status.health;
     let rejected: Vec<String> =
         status.rejected.iter().filter(|(_, n)| **n > 0).map(|(reason, n)| format!("{n} {reason}")).collect();
+    let withheld: Vec<String> =
+        status.withheld.iter().filter(|(_, n)| **n > 0).map(|(reason, n)| format!("{n} {reason}")).collect();
+    let holds: Vec<String> = status
+        .holds
+        .iter()
+        .map(|hold| format!("{} ({} of {} silent)", hold.scope, hold.silent, hold.expected))
+        .collect();
     let nodes = Liveness::ALL.map(|state| format!("{} {}", status.nodes.get(state), state.name())).join(", ");
     let rows = [
         ("version", status.version.clone()),
@@ -42,7 +49,12 @@ fn table(out: &mut dyn Write, look: Look, status: &Status) -> anyhow::Result<()>
         ("loop gap", format!("{} ms at most, {} ms behind now", health.loop_gap_max_ms, health.behind_ms)),
         ("clock steps", health.clock_steps_total.to_string()),
         ("events", format!("up to number {}", status.events_last)),
-        ("holds", none_if_empty(&status.holds)),
+        ("holds", none_if_empty(&holds)),
+        ("withheld", none_if_empty(&withheld)),
+        (
+            "unwell",
+            format!("{} of 8; {} nodes flapping, {} in conflict", health.score, status.flapping, status.conflicts),
+        ),
     ];
     writeln!(out, "{}\n", look.rows(&["", ""], rows.map(|(name, value)| vec![look.bold(name), Cell::new(value)])))?;
     let titles =
@@ -71,11 +83,12 @@ fn none_if_empty(list: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::show;
 
     #[test]
     fn the_table_has_the_numbers_and_leaves_out_reasons_that_never_occurred() {
-        let mut status = show::status(&[], Span::from_secs(90), 17);
+        let mut status = show::status(&[], Span::from_secs(90), 17, Clock::start().read());
         status.nodes.failed = 3;
         status.rejected.insert("malformed".into(), 5);
         let mut out = Vec::new();

@@ -9,10 +9,11 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use systole_core::config::Plan;
+use systole_core::config::{FlapSettings, GuardSettings, Plan};
 
 mod address;
 mod advice;
+mod caution;
 mod fault;
 mod file;
 mod nearest;
@@ -29,7 +30,7 @@ pub use read::{SHARDS_MAX, read, read_insecure};
 pub use size::{Size, SizeError};
 
 /// Everything that a running monitor is told.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
     /// Where it listens.
     pub listen: Listen,
@@ -68,6 +69,15 @@ pub const UDP_PORT: u16 = 2_328;
 
 /// The port for questions.
 pub const HTTP_PORT: u16 = 2_329;
+
+/// Nothing is kept over a restart; mass silence is held, and who goes to and fro is kept quiet.
+impl Default for Setup {
+    fn default() -> Self {
+        let plan =
+            Plan { guard: Some(GuardSettings::default()), flapping: Some(FlapSettings::default()), ..Plan::default() };
+        Self { listen: Listen::default(), plan, events: Events::default(), state_dir: None }
+    }
+}
 
 impl Default for Listen {
     fn default() -> Self {

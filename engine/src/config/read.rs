@@ -18,7 +18,7 @@ use super::address::is_loopback;
 use super::fault::{Fault, Faults};
 use super::section::{Read, Refused, Section, Title};
 use super::size::Size;
-use super::{Events, Listen, Setup, value};
+use super::{Events, Listen, Setup, caution, value};
 
 /// The most threads that may share the nodes.
 pub const SHARDS_MAX: u32 = 64;
@@ -83,6 +83,10 @@ fn setup<'t>(root: &'t DeTable<'t>, told: Told, faults: &mut Faults) -> Setup {
     let events = events(file.section("events", faults), faults);
     let mut limits_section = file.section("limits", faults);
     let limits = limits(&mut limits_section, faults);
+    let mut guard_section = file.section("guard", faults);
+    let guard = caution::guard(&mut guard_section, faults);
+    let mut flapping_section = file.section("flapping", faults);
+    let flapping = caution::flapping(&mut flapping_section, faults);
     let mut defaults_section = file.section("defaults", faults);
     let default = settings(&mut defaults_section, Settings::default(), faults);
     defaults_section.done(faults);
@@ -90,8 +94,15 @@ fn setup<'t>(root: &'t DeTable<'t>, told: Told, faults: &mut Faults) -> Setup {
     let groups = group_sections.iter_mut().map(|section| group(section, default, faults)).collect();
     file.done(faults);
 
-    let plan = Plan { default, groups, limits, share: Share::ALL, hash_key: (0, 0) };
-    judge(&plan, &defaults_section, &limits_section, &group_sections, faults);
+    let plan = Plan { default, groups, limits, guard, flapping, share: Share::ALL, hash_key: (0, 0) };
+    let sections = Sections {
+        defaults: defaults_section,
+        limits: limits_section,
+        guard: guard_section,
+        flapping: flapping_section,
+        groups: group_sections,
+    };
+    judge(&plan, &sections, faults);
     Setup { listen, plan, events, state_dir }
 }
 
@@ -228,18 +239,30 @@ fn fit<'t>(item: &'t Spanned<DeValue<'t>>, faults: &mut Faults) -> Result<Match,
     Ok(if faults.len() == before { found } else { Match { node: Some(Pattern::new("*")), ..found } })
 }
 
+/// Where the parts of a plan stand.
+struct Sections<'t> {
+    defaults: Section<'t>,
+    limits: Section<'t>,
+    guard: Section<'t>,
+    flapping: Section<'t>,
+    groups: Vec<Section<'t>>,
+}
+
 /// Lets the core judge, and gives its faults their places.
-fn judge(plan: &Plan, defaults: &Section<'_>, limits: &Section<'_>, groups: &[Section<'_>], faults: &mut Faults) {
+fn judge(plan: &Plan, sections: &Sections<'_>, faults: &mut Faults) {
     let Err(found) = Config::new(plan.clone()) else { return };
     let of_defaults: BTreeSet<_> = found.iter().filter(|f| f.place == Place::Default).map(|f| f.key).collect();
     for fault in found {
         let (section, said) = match fault.place {
-            Place::Default => (defaults, false),
-            Place::Limits => (limits, false),
+            Place::Default => (&sections.defaults, false),
+            Place::Limits => (&sections.limits, false),
+            Place::Guard => (&sections.guard, false),
+            Place::Flapping => (&sections.flapping, false),
             // What a group merely inherits is wrong once, where it stands.
-            Place::Group(index) => {
-                (&groups[index], plan.groups[index].settings == plan.default && of_defaults.contains(fault.key))
-            }
+            Place::Group(index) => (
+                &sections.groups[index],
+                plan.groups[index].settings == plan.default && of_defaults.contains(fault.key),
+            ),
         };
         if !said && !section.has_refused(fault.key) {
             faults.add(section.locate(fault.key), fault.message);
@@ -248,14 +271,14 @@ fn judge(plan: &Plan, defaults: &Section<'_>, limits: &Section<'_>, groups: &[Se
 }
 
 /// The value, or what counts where none is written, or where it can't be read.
-fn or<T>(read: Read<T>, unwritten: T, unreadable: T) -> T {
+pub(super) fn or<T>(read: Read<T>, unwritten: T, unreadable: T) -> T {
     match read {
         Ok(value) => value.unwrap_or(unwritten),
         Err(Refused) => unreadable,
     }
 }
 
-fn or_usual<T>(read: Read<T>, usual: T) -> T {
+pub(super) fn or_usual<T>(read: Read<T>, usual: T) -> T {
     read.unwrap_or_default().unwrap_or(usual)
 }
 
@@ -310,7 +333,9 @@ mod tests {
         assert_eq!(setup.plan.default.interval, Some(Span::from_secs(1)));
         assert_eq!(setup.state_dir.as_deref(), Some(std::path::Path::new("/var/lib/systole")));
         let unknown = |section: &str| faults(&format!("{section}\nzzzzzzzzzz = 1\n")).concat();
-        for section in ["", "[listen]", "[events]", "[limits]", "[defaults]", "[[group]]\nname = \"a\""] {
+        for section in
+            ["", "[listen]", "[events]", "[limits]", "[guard]", "[flapping]", "[defaults]", "[[group]]\nname = \"a\""]
+        {
             let message = unknown(section);
             let (_, known) = message.split_once("there are ").expect(&message);
             for key in known.split(", ") {

@@ -75,6 +75,35 @@ pub(super) fn size(value: &DeValue<'_>, bounds: RangeInclusive<Size>) -> Result<
     Err(format!("{size} is out of range; set it between {} and {}", bounds.start(), bounds.end()))
 }
 
+/// A number, whole or not.
+pub(super) fn number(value: &DeValue<'_>) -> Result<f32, String> {
+    let text = match value {
+        DeValue::Float(number) => number.as_str(),
+        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => return Err(wanted("a number such as 0.15", value)),
+    };
+    text.parse().map_err(|_| wanted("a number such as 0.15", value))
+}
+
+/// How many a second.
+pub(super) fn rate(value: &DeValue<'_>) -> Result<f32, String> {
+    let text = string(value, "a rate in quotes such as \"100/s\"")?;
+    let way_out = || refused(text, &"write a number, / and s, m or h, such as \"100/s\" or \"10/m\"");
+    let (number, unit) = text.split_once('/').ok_or_else(way_out)?;
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        _ => return Err(way_out()),
+    };
+    number.parse::<f32>().map(|number| number / seconds).map_err(|_| way_out())
+}
+
 /// A whole number within bounds.
 pub(super) fn count(value: &DeValue<'_>, bounds: RangeInclusive<u32>) -> Result<u32, String> {
     let DeValue::Integer(integer) = value else {

@@ -191,22 +191,28 @@ impl Look {
 
     /// What an event says of one of our nodes; nothing if it is about another.
     fn verdict(&mut self, event: &Event) -> anyhow::Result<Option<Verdict>> {
-        if event.from == State::Unseen {
+        let (Some(name), Some(to)) = (&event.node, event.to.filter(|_| event.is_change())) else { return Ok(None) };
+        if event.from == Some(State::Unseen) {
             return Ok(None);
         }
+        let at = instant(&event.at)?;
         let due = match &event.evidence {
-            Some(evidence) if event.to == State::Failed => {
+            // Put off or withheld: only the monitor knows until when.
+            Some(evidence) if evidence.excused_ms > 0 || evidence.held_ms > 0 => {
+                Some(at - Span::from_millis_f32(evidence.monitor_lag_ms as f32))
+            }
+            Some(evidence) if to == State::Failed => {
                 Some(instant(&evidence.deadline)? + Span::from_millis(evidence.confirm_ms))
             }
-            Some(evidence) if event.to == State::Suspect => Some(instant(&evidence.deadline)?),
+            Some(evidence) if to == State::Suspect => Some(instant(&evidence.deadline)?),
             Some(_) | None => None,
         };
-        let verdict = Verdict { event: event.seq, node: 0, at: instant(&event.at)?, to: Liveness::from(event.to), due };
-        if event.node.starts_with('#') {
-            self.unnamed.extend(Called::id_of(&event.node).map(|id| (id, verdict)));
+        let verdict = Verdict { event: event.seq, node: 0, at, to: Liveness::from(to), due };
+        if name.starts_with('#') {
+            self.unnamed.extend(Called::id_of(name).map(|id| (id, verdict)));
             return Ok(None);
         }
-        Ok(self.brief.roster.find(&event.node).map(|node| Verdict { node, ..verdict }))
+        Ok(self.brief.roster.find(name).map(|node| Verdict { node, ..verdict }))
     }
 
     fn last(&mut self, alive: u64, news: &Sender<News>) -> anyhow::Result<Last> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use systole_core::guard::Order;
 use systole_core::{NodeId, Share};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -44,6 +45,13 @@ impl App {
         let owner = share.map_or(0, |share| share.owner(id));
         let shard = shards.get(owner as usize).ok_or(Unavailable::Silent(owner))?;
         ask(shard, |reply| Query::Node(id, reply)).await
+    }
+
+    /// Tells every shard what is to become of a hold. Whether any has one.
+    pub(super) async fn order(&self, scope: &str, order: Order) -> Result<bool, Unavailable> {
+        let question = |reply| Query::Order(scope.into(), order, reply);
+        let done = try_join_all(self.control.shards.iter().map(|shard| ask(shard, question))).await?;
+        Ok(done.contains(&true))
     }
 
     /// Part of the table of shard number `shard`, which exists.

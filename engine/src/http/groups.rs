@@ -27,7 +27,7 @@ use crate::show;
 pub(super) async fn list(State(app): State<Arc<App>>, params: Params) -> Result<Json<Groups>, Refused> {
     params.finish(NONE)?;
     let reports = app.groups(None).await?;
-    Ok(Json(Groups { groups: show::groups(reports) }))
+    Ok(Json(Groups { groups: show::groups(reports, app.control.clock.read()) }))
 }
 
 /// One group.
@@ -51,7 +51,9 @@ pub(super) async fn one(
 ) -> Result<Json<Group>, Refused> {
     params.finish(NONE)?;
     let name = called(name)?;
-    let group = show::groups(app.groups(Some(&name)).await?).into_iter().find(|group| group.group == name);
+    let group = show::groups(app.groups(Some(&name)).await?, app.control.clock.read())
+        .into_iter()
+        .find(|group| group.group == name);
     group.map(Json).ok_or_else(|| unknown(&name))
 }
 

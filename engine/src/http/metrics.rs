@@ -20,7 +20,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use systole_core::counters::Counters;
-use systole_core::{Liveness, Reject};
+use systole_core::{Liveness, Reject, Withheld};
 
 use super::App;
 use super::problem::Refused;
@@ -62,7 +62,7 @@ struct Scrape {
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<impl IntoResponse, Refused> {
     let scrape = Scrape {
         reports: app.reports().await?,
-        groups: show::groups(app.groups(None).await?),
+        groups: show::groups(app.groups(None).await?, app.control.clock.read()),
         events: app.control.journal.last(),
         uptime_seconds: app.uptime().secs_f64(),
     };
@@ -135,6 +135,37 @@ impl Scrape {
             "systole_heartbeats_rejected",
             "Messages that weren't believed, by reason.",
             Reject::ALL.map(|reason| ([("reason", reason.name())], counters.rejected(reason))),
+        )?;
+        out.counters(
+            "systole_verdicts_withheld",
+            "Verdicts that were due and had to wait, by reason (backlog: turns in which any had to).",
+            Withheld::ALL.map(|reason| ([("reason", reason.name())], counters.withheld(reason))),
+        )?;
+        out.counters(
+            "systole_changes_quieted",
+            "Changes of flapping nodes that were told nobody.",
+            [([], counters.quieted)],
+        )?;
+        out.gauges(
+            "systole_nodes_flapping",
+            "Nodes that go to and fro.",
+            None,
+            [([], sum(|report| report.flapping as u64))],
+        )?;
+        out.gauges(
+            "systole_nodes_in_conflict",
+            "Nodes in whose names somebody else speaks too.",
+            None,
+            [([], sum(|report| report.conflicts as u64))],
+        )?;
+        let unwell = self.reports.iter().map(|report| u64::from(report.unwell)).max().unwrap_or(0);
+        out.gauges("systole_unwell", "How often the monitor had troubles of late, 0 to 8.", None, [([], unwell)])?;
+        let scopes: BTreeSet<&str> = self.reports.iter().flat_map(|r| &r.holds).map(|hold| &*hold.scope).collect();
+        out.gauges(
+            "systole_holds",
+            "Groups, labels or the fleet whose failures are withheld.",
+            None,
+            [([], scopes.len() as u64)],
         )?;
         out.counters("systole_transitions", "Changes of belief.", transitions(&counters))?;
         out.counters("systole_events", "Events with a number.", [([], self.events)])?;

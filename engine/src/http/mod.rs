@@ -7,7 +7,7 @@
 //!
 //! Everything that a client can make it do is bounded: connections, request time, page size, walks
 //! at once, open streams, what one stream holds. So a client that is slow, stuck or greedy gets slow
-//! answers itself and delays no heartbeat. It takes no bodies: nothing here changes anything.
+//! answers itself and delays no heartbeat. It takes no bodies: what is to be done stands in the URL.
 
 mod ask;
 mod connections;
@@ -15,6 +15,7 @@ mod cursor;
 mod events;
 mod groups;
 mod health;
+mod holds;
 mod metrics;
 mod nodes;
 mod openapi;
@@ -38,7 +39,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use systole_core::{Instant, Span};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
@@ -154,13 +155,16 @@ fn serve(runtime: Runtime, listener: Connections, app: Arc<App>) {
 }
 
 /// Every path that there is.
-fn routes() -> [(&'static str, MethodRouter<Arc<App>>); 13] {
+fn routes() -> [(&'static str, MethodRouter<Arc<App>>); 16] {
     [
         ("/", get(page::index)),
         ("/v1/status", get(status::status)),
         ("/v1/groups", get(groups::list)),
         ("/v1/groups/{group}", get(groups::one)),
         ("/v1/groups/{group}/profile", get(profile::profile)),
+        ("/v1/holds", get(holds::list)),
+        ("/v1/holds/dead", post(holds::dead)),
+        ("/v1/holds/longer", post(holds::longer)),
         ("/v1/nodes", get(nodes::list)),
         ("/v1/nodes/{node}", get(nodes::one)),
         ("/v1/events", get(events::list)),

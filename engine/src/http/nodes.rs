@@ -23,7 +23,7 @@ use super::params::{NONE, Params, wrong_value};
 use super::problem::Refused;
 use crate::model::{Node, NodePage, Problem};
 use crate::query::{Filter, Row};
-use crate::store::{Journal, Record};
+use crate::store::{Journal, Record, What};
 use crate::{reason, show};
 
 const LIMIT: usize = 100;
@@ -233,9 +233,8 @@ async fn sort(
 async fn verdict(journal: &Journal, row: &Row) -> Option<Record> {
     let last_heartbeat = (row.evidence.incarnation.number(), row.evidence.seq.number());
     let wanted = |record: &Record| {
-        record.to == Liveness::Failed
-            && *record.node == *row.node
-            && (record.proof.incarnation, record.proof.seq) == last_heartbeat
+        let What::Changed { node, to: Liveness::Failed, proof, .. } = &record.what else { return false };
+        **node == *row.node && (proof.incarnation, proof.seq) == last_heartbeat
     };
     let (mut since, mut latest) = (0, None);
     while since < journal.last() {

@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{events, groups, health, metrics, nodes, page, profile, status, stream};
+use super::{events, groups, health, holds, metrics, nodes, page, profile, status, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +18,9 @@ use super::{events, groups, health, metrics, nodes, page, profile, status, strea
         groups::list,
         groups::one,
         profile::profile,
+        holds::list,
+        holds::dead,
+        holds::longer,
         nodes::list,
         nodes::one,
         events::list,
@@ -30,7 +33,8 @@ use super::{events, groups, health, metrics, nodes, page, profile, status, strea
     tags(
         (name = "nodes", description = "What is believed of each node, and why."),
         (name = "groups", description = "Nodes that share settings."),
-        (name = "events", description = "Changes of belief, numbered without a gap."),
+        (name = "holds", description = "Failures that are withheld because many nodes fell silent together."),
+        (name = "events", description = "Changes of belief and what else is worth telling, numbered without a gap."),
         (name = "monitor", description = "The monitor itself."),
     ),
 )]

@@ -156,7 +156,7 @@ mod tests {
             let datagram = Datagram { bytes: line.as_bytes(), arrival: now, truncated: false };
             monitor.turn(now, &[datagram], Backlog::Drained, &mut ());
         }
-        (0..loads.len()).map(|i| answer::row(&monitor.node(NodeIx::new(i)).unwrap())).collect()
+        (0..loads.len()).map(|i| answer::row(&monitor, &monitor.node(NodeIx::new(i)).unwrap())).collect()
     }
 
     fn pages(order: Order, rows: &[Row], limit: usize) -> Vec<String> {

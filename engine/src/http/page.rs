@@ -31,7 +31,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem;color-s
 )]
 pub(super) async fn index(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Refused> {
     let status = app.status().await?;
-    let groups = show::groups(app.groups(None).await?);
+    let groups = show::groups(app.groups(None).await?, app.control.clock.read());
     let headers =
         [(CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"), (CACHE_CONTROL, "no-store")];
     Ok((headers, Html(html(&status, &groups))))
@@ -78,11 +78,12 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn what_the_network_named_is_never_markup() {
         assert_eq!(escape("<b a=\"&\">"), "&lt;b a=&quot;&amp;&quot;&gt;");
-        let status = show::status(&[], Span::from_secs(5), 0);
+        let status = show::status(&[], Span::from_secs(5), 0, Clock::start().read());
         let page = html(&status, &[]);
         assert!(page.contains("up 5 s") && !page.contains("http:") && !page.contains("src=\"http"));
     }

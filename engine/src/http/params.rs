@@ -103,9 +103,9 @@ impl EventFilter {
     }
 
     pub(super) fn wants(&self, record: &Record) -> bool {
-        (self.to.is_empty() || self.to.contains(&record.to))
-            && self.group.as_deref().is_none_or(|group| *group == *record.group)
-            && self.node.as_deref().is_none_or(|node| *node == *record.node)
+        (self.to.is_empty() || record.to().is_some_and(|to| self.to.contains(&to)))
+            && self.group.as_deref().is_none_or(|group| record.group() == Some(group))
+            && self.node.as_deref().is_none_or(|node| record.node() == Some(node))
     }
 }
 

@@ -79,7 +79,8 @@ struct Missed {
     responses(
         (
             status = 200,
-            description = "`event: transition` with an `id` and an event as JSON; `event: missed` with \
+            description = "`event: transition` with an `id` and an event as JSON, or `event: note` if no belief \
+                           changed; `event: missed` with \
                            `{\"missed\":n}` when n events are gone that should have come; a comment after 15 s of \
                            quiet.",
             body = String,
@@ -143,7 +144,7 @@ impl Reader {
         }
         match self.missed.take() {
             Some(missed) => Some(missed.event()),
-            None => self.held.pop_front().map(|record| transition(&record)),
+            None => self.held.pop_front().map(|record| told(&record)),
         }
     }
 
@@ -168,37 +169,21 @@ impl Missed {
     }
 }
 
-fn transition(record: &Record) -> Event {
+fn told(record: &Record) -> Event {
     let json = serde_json::to_string(&show::event(record)).expect("an event has only string keys");
-    Event::default().id(record.seq.to_string()).event("transition").data(json)
+    let kind = if record.to().is_some() { "transition" } else { "note" };
+    Event::default().id(record.seq.to_string()).event(kind).data(json)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{JournalWriter, Proof};
-    use systole_core::Liveness;
-    use systole_core::event::Cause;
+    use crate::reason::tests::{T, named};
+    use crate::store::JournalWriter;
     use tokio::sync::Semaphore;
 
     fn record() -> Record {
-        let proof = Proof {
-            last_arrival: None,
-            deadline: 0,
-            confirm_ms: 0,
-            interval_ms: 0,
-            interval_declared: false,
-            planned: false,
-            detector: "fixed",
-            incarnation: 0,
-            seq: 0,
-            lost: 0,
-            window: 1,
-            lag_us: 0,
-            dropped: 0,
-        };
-        let (from, to, cause) = (Liveness::Unseen, Liveness::Alive, Cause::FirstHeartbeat);
-        Record { seq: 0, skipped: 0, at: 0, node: "a".into(), group: "g".into(), from, to, cause, proof }
+        named("a", T)
     }
 
     fn reader(keep: usize, since: u64) -> (Reader, JournalWriter, watch::Sender<bool>) {

@@ -13,6 +13,7 @@
 //! horizon, the instant up to which every shard has emptied its sockets. While a socket never
 //! empties nobody is accused, and the report says how far behind we are.
 
+mod council;
 mod horizon;
 mod outlet;
 mod watch;
@@ -25,8 +26,10 @@ use std::time::Duration;
 use crossbeam::channel::Receiver as Channel;
 use mio::{Events, Interest, Poll, Token};
 use systole_core::counters::Counters;
-use systole_core::{Backlog, Datagram, Instant, Monitor, Span};
+use systole_core::guard::ScopeName;
+use systole_core::{Backlog, Datagram, Instant, Monitor, Span, Trouble};
 
+pub use council::Council;
 pub use horizon::Horizon;
 pub(crate) use outlet::RESERVE;
 pub use outlet::{Handed, Outlet, Peer};
@@ -46,6 +49,9 @@ const ANSWERS: usize = 8;
 
 /// How long to wait for another shard that was woken because it is behind.
 const RETRY: Span = Span::from_millis(1);
+
+/// The longest wait.
+const AWAKE: Span = Span::from_secs(1);
 
 /// The token of the shard's waker; sockets have theirs from 0 on.
 pub const WAKER: Token = Token(usize::MAX);
@@ -69,6 +75,8 @@ pub struct Parts {
     pub queries: Channel<Query>,
     /// How far each shard has seen.
     pub horizon: Arc<Horizon>,
+    /// What the others see of groups that are nobody's alone.
+    pub council: Council,
     /// The engine's time.
     pub clock: Clock,
     /// The clocks before the sockets were bound.
@@ -88,6 +96,8 @@ struct Shard {
     /// When this shard's sockets were last seen empty.
     seen: Instant,
     counted: u64,
+    /// How many datagrams lost, and how many steps of the clock, the monitor was told of.
+    confessed: (u64, u64),
 }
 
 /// What a look at the sockets came to; of several sockets the worst counts.
@@ -119,6 +129,7 @@ pub fn run(mut parts: Parts) -> io::Result<()> {
         datagrams: 0,
         seen: reading.now,
         counted: 0,
+        confessed: (0, 0),
         parts,
     };
     shard.run()
@@ -133,10 +144,16 @@ impl Shard {
             if self.parts.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            self.watch.woken(self.parts.clock.now(), wake);
+            let now = self.parts.clock.now();
+            let overslept = self.watch.woken(now, wake);
+            self.parts.monitor.trouble(now, Trouble::Stall(overslept));
             wake = self.round();
             self.answer();
-            self.watch.waits(self.parts.clock.now());
+            let now = self.parts.clock.now();
+            let worked = self.watch.waits(now);
+            self.parts.monitor.trouble(now, Trouble::Stall(worked));
+            // However little there is to do: how long we stood still shows only in a wait that should have ended.
+            wake = wake.into_iter().chain(Some(now + AWAKE)).min();
         }
     }
 
@@ -179,8 +196,11 @@ impl Shard {
         }
         let reading = self.parts.clock.read();
         self.parts.outlet.reading = reading;
+        self.confess(reading.now);
+        let again = self.parts.council.exchange(reading.now, &mut self.parts.monitor);
         let backlog = Backlog::SeenUntil(horizon);
-        let wake = self.parts.monitor.turn(reading.now, &[], backlog, &mut self.parts.outlet)?;
+        let wake = self.parts.monitor.turn(reading.now, &[], backlog, &mut self.parts.outlet);
+        let wake = wake.into_iter().chain(again).min()?;
         if wake <= horizon && self.parts.outlet.is_full() {
             return Some(now + RETRY);
         }
@@ -229,6 +249,22 @@ impl Shard {
         look
     }
 
+    /// Tells the monitor what went wrong on our side since it was last told.
+    fn confess(&mut self, now: Instant) {
+        if self.parts.monitor.poll_timeout().is_some_and(|wake| wake <= now) {
+            // Somebody may be about to be accused. The kernel tells of losses with the next datagram, if one comes.
+            let dropped = self.parts.sockets.iter().map(Socket::dropped).sum();
+            self.parts.outlet.note_dropped(dropped);
+        }
+        let lost = self.parts.outlet.lost();
+        let steps = self.arrivals.iter().map(Arrivals::clock_steps).max().unwrap_or(0);
+        let (lost_before, steps_before) = std::mem::replace(&mut self.confessed, (lost, steps));
+        self.parts.monitor.trouble(now, Trouble::Drops(lost - lost_before));
+        if steps > steps_before {
+            self.parts.monitor.trouble(now, Trouble::ClockStep);
+        }
+    }
+
     /// Takes in what other shards handed over. Says whether that was all.
     fn take_inbox(&mut self) -> bool {
         for _ in 0..ROUND {
@@ -263,12 +299,19 @@ impl Shard {
                         .iter()
                         .enumerate()
                         .filter(|(_, group)| name.as_deref().is_none_or(|name| name == group.name()));
-                    let groups = wanted.map(|(ix, group)| answer::group(group, self.parts.outlet.profile(ix)));
+                    let groups = wanted.map(|(ix, group)| answer::group(monitor, group, self.parts.outlet.profile(ix)));
                     drop(reply.send(groups.collect()));
                 }
                 Query::Node(id, reply) => {
                     let node = monitor.find(&id).and_then(|ix| monitor.node(ix));
-                    drop(reply.send(node.map(|view| answer::row(&view))));
+                    drop(reply.send(node.map(|view| answer::row(monitor, &view))));
+                }
+                Query::Order(scope, order, reply) => {
+                    self.parts.outlet.reading = self.parts.clock.read();
+                    let (now, sink) = (self.parts.outlet.reading.now, &mut self.parts.outlet);
+                    let scope = ScopeName::parse(&scope);
+                    let done = scope.is_some_and(|scope| self.parts.monitor.order(scope, order, now, sink));
+                    _ = reply.send(done);
                 }
                 Query::Slice { from, most, filter, reply } => {
                     drop(reply.send(answer::slice(monitor, from, most, &filter)));
@@ -296,6 +339,10 @@ impl Shard {
             clock_steps: self.arrivals.iter().map(Arrivals::clock_steps).max().unwrap_or(0),
             loop_gap_max: self.watch.gap_max(now),
             behind: self.watch.behind(now, self.seen),
+            holds: self.parts.monitor.holds().map(answer::hold).collect(),
+            unwell: self.parts.monitor.unwell(),
+            flapping: self.parts.monitor.flapping_count(),
+            conflicts: self.parts.monitor.conflict_count(),
         }
     }
 

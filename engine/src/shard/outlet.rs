@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::Sender;
-use systole_core::event::{Sink, Transition};
+use systole_core::event::{Note, Sink, Transition};
 use systole_core::{Datagram, GroupIx, Instant, NodeId, Share, Span};
 
 use crate::clock::Reading;
@@ -112,6 +112,11 @@ impl Outlet {
         }
     }
 
+    /// What all shards together lost of what arrived, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     /// Whether verdicts have to wait for the journal.
     pub fn is_full(&self) -> bool {
         self.room() == 0
@@ -127,6 +132,16 @@ impl Outlet {
         }
     }
 
+    fn keep(&mut self, record: Record) {
+        match self.events.try_send(Record { skipped: self.skipped, ..record }) {
+            Ok(()) => self.skipped = 0,
+            Err(_) => {
+                self.skipped += 1;
+                self.events_dropped += 1;
+            }
+        }
+    }
+
     /// Makes this shard's next wait end at once.
     pub fn wake_self(&self) {
         let _ = self.peers[self.shard].waker.wake();
@@ -135,15 +150,11 @@ impl Outlet {
 
 impl Sink for Outlet {
     fn transition(&mut self, transition: &Transition<'_>) {
-        let lost = self.lost.load(Ordering::Relaxed);
-        let record = Record { skipped: self.skipped, ..Record::new(transition, self.reading, lost) };
-        match self.events.try_send(record) {
-            Ok(()) => self.skipped = 0,
-            Err(_) => {
-                self.skipped += 1;
-                self.events_dropped += 1;
-            }
-        }
+        self.keep(Record::of_transition(transition, self.reading, self.lost()));
+    }
+
+    fn note(&mut self, note: &Note<'_>) {
+        self.keep(Record::of_note(note, self.reading));
     }
 
     fn foreign(&mut self, node: NodeId, message: &[u8], arrival: Instant) {

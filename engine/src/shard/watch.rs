@@ -21,17 +21,20 @@ impl LoopWatch {
         Self { woken: now, window: now, gap_max: Span::ZERO, gap_max_before: Span::ZERO }
     }
 
-    /// A wait ended at `now` that should have ended at `wake` at the latest.
-    pub(super) fn woken(&mut self, now: Instant, wake: Option<Instant>) {
+    /// A wait ended at `now` that should have ended at `wake` at the latest. Says by how much it lasted longer.
+    pub(super) fn woken(&mut self, now: Instant, wake: Option<Instant>) -> Span {
         let overslept = wake.map_or(Span::ZERO, |wake| now.since(wake.max(self.woken)));
         self.note(now, overslept);
         self.woken = now;
+        overslept
     }
 
-    /// The work that began when it was woken ends at `now`.
-    pub(super) fn waits(&mut self, now: Instant) {
-        self.note(now, now.since(self.woken));
+    /// The work that began when it was woken ends at `now`. Says how long it took.
+    pub(super) fn waits(&mut self, now: Instant) -> Span {
+        let worked = now.since(self.woken);
+        self.note(now, worked);
         self.woken = now;
+        worked
     }
 
     /// The longest gap of the last ten to twenty seconds.

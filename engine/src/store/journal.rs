@@ -111,36 +111,10 @@ impl JournalWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Proof;
-    use systole_core::Liveness;
-    use systole_core::event::Cause;
+    use crate::reason::tests::{T, named};
 
     fn record(node: &str) -> Record {
-        Record {
-            seq: 0,
-            skipped: 0,
-            at: 0,
-            node: node.into(),
-            group: "g".into(),
-            from: Liveness::Unseen,
-            to: Liveness::Alive,
-            cause: Cause::FirstHeartbeat,
-            proof: Proof {
-                last_arrival: None,
-                deadline: 0,
-                confirm_ms: 0,
-                interval_ms: 0,
-                interval_declared: false,
-                planned: false,
-                detector: "fixed",
-                incarnation: 0,
-                seq: 0,
-                lost: 0,
-                window: 0,
-                lag_us: 0,
-                dropped: 0,
-            },
-        }
+        named(node, T)
     }
 
     fn seqs(page: &Page) -> Vec<u64> {
@@ -196,7 +170,7 @@ mod tests {
     fn a_filter_moves_on_past_what_it_refuses() {
         let (journal, mut writer) = Journal::new(100);
         writer.append((0..50).map(|i| record(if i == 40 { "x" } else { "a" })));
-        let page = journal.page(0, 10, |record| &*record.node == "x");
+        let page = journal.page(0, 10, |record| record.node() == Some("x"));
         assert_eq!((seqs(&page), page.next), (vec![41], 50));
     }
 }

@@ -4,8 +4,10 @@
 //! event its number and keeps the latest in memory, where readers page through them or wait for
 //! the next.
 
+mod chorus;
 mod journal;
 mod record;
 
+pub use chorus::Chorus;
 pub use journal::{Journal, JournalWriter, Page};
-pub use record::{Proof, Record};
+pub use record::{Proof, Record, Told, What};

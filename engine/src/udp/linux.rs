@@ -1,4 +1,4 @@
-//! Three questions to the Linux kernel that no crate asks for us: recvmmsg, sendmmsg, setsockopt.
+//! What no crate asks the Linux kernel for us: recvmmsg, sendmmsg, and three options of a socket.
 //!
 //! All the unsafe code of the project is in this file. Every function here is safe to call with anything, and none
 //! keeps a pointer: what the kernel is pointed at is borrowed for the length of the call, and the tables of pointers
@@ -93,6 +93,34 @@ pub(super) fn send(socket: &impl AsFd, bytes: &[u8], lengths: &[usize]) -> io::R
 pub(super) fn watch(socket: &socket2::Socket) -> io::Result<()> {
     set(socket, libc::SO_TIMESTAMPNS, 1)?;
     set(socket, libc::SO_RXQ_OVFL, 1)
+}
+
+/// How many datagrams the kernel dropped for want of room since the socket was made, in 32 bits that wrap. It tells
+/// the same with the next datagram that does fit; this asks before that comes.
+///
+/// # Errors
+/// A kernel before 4.12 doesn't tell.
+pub(super) fn lost(socket: &impl AsFd) -> io::Result<u32> {
+    let mut account = [0u32; MEMINFO_VARS];
+    let mut length = size_of_val(&account) as libc::socklen_t;
+    let fd = socket.as_fd();
+    // SAFETY: the kernel writes at most `length` bytes to `account`, which has as many, and the number it wrote to
+    // `length`. Both are ours until after the call; any bits are a valid `u32`. `fd` is open as long as `socket` is
+    // borrowed.
+    let code = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            account.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    match code {
+        0 if length as usize > MEMINFO_DROPS * size_of::<u32>() => Ok(account[MEMINFO_DROPS]),
+        0 => Err(io::ErrorKind::Unsupported.into()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Asks for a receive buffer: beyond the limit for ordinary users if we may, else up to it.
@@ -190,6 +218,10 @@ fn headers(parts: &mut [libc::iovec; BATCH]) -> [libc::mmsghdr; BATCH] {
         header
     })
 }
+
+/// `SK_MEMINFO_VARS` and `SK_MEMINFO_DROPS` of linux/sock_diag.h, which the libc crate doesn't name.
+const MEMINFO_VARS: usize = 9;
+const MEMINFO_DROPS: usize = 8;
 
 /// "The accumulator", as the source of a return. The libc crate has no name for it.
 const BPF_A: u32 = 0x10;

@@ -37,6 +37,14 @@ pub(super) fn receive(
     Ok(Haul { count: BATCH, lost: None })
 }
 
+/// Not told.
+///
+/// # Errors
+/// Always.
+pub(super) fn lost(_: &mio::net::UdpSocket) -> io::Result<u32> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Sends datagrams that stand in `bytes` one after the other, of these lengths: the first [`BATCH`] at most. Returns
 /// how many went out.
 ///

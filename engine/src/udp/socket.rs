@@ -141,6 +141,11 @@ impl Socket {
         self.steered
     }
 
+    /// Datagrams that the kernel dropped since that was last told, here or with a batch: 0 where it doesn't tell.
+    pub fn dropped(&self) -> u64 {
+        sys::lost(&self.inner).map_or(0, |count| self.lost_since(count))
+    }
+
     pub(super) const fn inner(&self) -> &mio::net::UdpSocket {
         &self.inner
     }
