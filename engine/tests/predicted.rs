@@ -160,7 +160,7 @@ fn really(length: Length) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("systole.toml");
     let text = format!(
-        "[events]\nkeep = 1_000_000\n[defaults]\ndetector = \"fixed:timeout={TIMEOUT_MS}ms\"\nconfirm = \"{CONFIRM_MS}ms\"\n"
+        "[events]\nkeep = 1_000_000\n[guard]\nenabled = false\n[flapping]\nenabled = false\n[defaults]\ndetector = \"fixed:timeout={TIMEOUT_MS}ms\"\nconfirm = \"{CONFIRM_MS}ms\"\n"
     );
     std::fs::write(&config, text).unwrap();
     let monitor = Monitor::start(&config);

@@ -450,7 +450,7 @@ impl Guard {
             && now >= until
         {
             let spacing = Span::from_nanos((1e9 / f64::from(self.settings.rate)) as u64);
-            self.scopes[ix.index()].phase = Phase::Releasing { since, absent, next: now, spacing };
+            self.scopes[ix.index()].phase = Phase::Releasing { since, absent, next: now - LOOK_MIN, spacing };
             self.notes.push(Turn { scope: ix, what: Change::Expired, tally, until: now });
         }
     }

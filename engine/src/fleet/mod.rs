@@ -228,7 +228,7 @@ impl Run<'_> {
         let start = Instant::from_nanos(reading.unix_nanos) - reading.now.since(self.start);
         let observed = Observed { nodes: roster.len(), interval: self.fleet.interval, start };
         let found = self.last.as_ref().map(|last| {
-            let terms = Terms { bounds: &last.bounds, slack: SLACK, end: last.end };
+            let terms = Terms { bounds: &last.bounds, slack: SLACK, end: last.end, held: last.held };
             let (truth, group_of) = (self.drive.truth(), |node| roster.group_of(node));
             let findings = check(truth, &self.verdicts, group_of, &terms);
             (last, findings, measure(&observed, truth, &self.verdicts, group_of, &terms))

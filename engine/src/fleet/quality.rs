@@ -246,7 +246,8 @@ mod tests {
     const OBSERVED: Observed =
         Observed { nodes: 10, interval: Span::from_secs(1), start: Instant::from_nanos(START * 1_000_000) };
     /// Observed from 11 to 1,000 s.
-    const TERMS: Terms<'_> = Terms { bounds: &[Some(Span::from_secs(7))], slack: Span::ZERO, end: at(1_000.0) };
+    const TERMS: Terms<'_> =
+        Terms { bounds: &[Some(Span::from_secs(7))], slack: Span::ZERO, end: at(1_000.0), held: false };
 
     const fn at(secs: f64) -> Instant {
         Instant::from_nanos((START + (secs * 1e3) as u64) * 1_000_000)
@@ -259,6 +260,7 @@ mod tests {
             at: at(*secs),
             to: *to,
             due: None,
+            put_off: Span::ZERO,
         };
         (0..).zip(said).map(verdict).collect()
     }

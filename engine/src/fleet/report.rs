@@ -586,8 +586,8 @@ mod tests {
     /// What is said if the monitor counts so many alive, and so many really are.
     fn verdicts(counted: u64, alive: Alive) -> Verdicts {
         let end = Instant::from_nanos(1);
-        let last = Last { end, bounds: vec![None], alive: counted, suspect: 0, dropped: 0, missed: 0 };
-        let terms = Terms { bounds: &last.bounds, slack: Span::ZERO, end };
+        let last = Last { end, bounds: vec![None], alive: counted, suspect: 0, dropped: 0, missed: 0, held: false };
+        let terms = Terms { bounds: &last.bounds, slack: Span::ZERO, end, held: false };
         let findings = check(&Truth::default(), &[], |_| 0, &terms);
         Verdicts::new(
             &last,

@@ -30,6 +30,8 @@ pub struct Verdict {
     pub to: Liveness,
     /// When the deadline, and for "failed" the confirm time, were over, by the monitor's own evidence.
     pub due: Option<Instant>,
+    /// By how much it was put off or withheld, by the monitor's own account.
+    pub put_off: Span,
 }
 
 /// What the monitor promises, and how closely it can be held to it.
@@ -41,6 +43,8 @@ pub struct Terms<'a> {
     pub slack: Span,
     /// When the last look was taken: what is due later can't be asked for.
     pub end: Instant,
+    /// Whether verdicts were withheld then because many nodes fell silent together.
+    pub held: bool,
 }
 
 /// One way in which a verdict can be wrong.
@@ -283,9 +287,9 @@ impl Story<'_> {
             record(&mut findings.lateness, verdict.at.since(due));
         }
         if let Some(bound) = self.bound {
-            let left = bound.millis() as i64 - detection.millis() as i64;
+            let left = (bound + verdict.put_off).millis() as i64 - detection.millis() as i64;
             findings.to_bound_ms = Some(findings.to_bound_ms.map_or(left, |least| least.min(left)));
-            if detection > bound + terms.slack {
+            if detection > bound + verdict.put_off + terms.slack {
                 findings.object(Wrong::Late, verdict);
             }
         }
@@ -297,7 +301,8 @@ impl Story<'_> {
         if let Some(bound) = self.bound {
             let due = silence.last.arrived + bound + terms.slack;
             let lasted = silence.ended.is_none_or(|ended| ended > due);
-            if lasted && due < terms.end {
+            let held = terms.held && noticed.is_none() && self.suspected(silence);
+            if lasted && due < terms.end && !held {
                 findings.expected += 1;
                 if noticed.is_none() && !self.failed_before(silence) {
                     findings.complain(Wrong::Missed, silence.node, due, None);
@@ -323,6 +328,11 @@ impl Story<'_> {
         if !self.verdicts.iter().any(|verdict| verdict.to == Liveness::Left) {
             findings.complain(Wrong::NotLeft, node, said, None);
         }
+    }
+
+    /// Whether the node is suspect because of this silence, and nothing more was said.
+    fn suspected(&self, silence: &Silence) -> bool {
+        self.verdicts.last().is_some_and(|last| last.to == Liveness::Suspect && last.at > silence.last.arrived)
     }
 
     /// Whether the node was failed, falsely, when it fell silent: then nothing is left to be said.
@@ -363,7 +373,7 @@ mod tests {
     }
 
     fn terms() -> Terms<'static> {
-        Terms { bounds: &[Some(BOUND)], slack: SLACK, end: END }
+        Terms { bounds: &[Some(BOUND)], slack: SLACK, end: END, held: false }
     }
 
     fn judge(truth: &Truth, verdicts: &[Verdict]) -> Findings {
@@ -371,7 +381,7 @@ mod tests {
     }
 
     fn verdict(event: u64, node: u32, millis: u64, to: Liveness) -> Verdict {
-        Verdict { event, node, at: at(millis), to, due: None }
+        Verdict { event, node, at: at(millis), to, due: None, put_off: Span::ZERO }
     }
 
     fn complaints(findings: &Findings) -> Vec<Wrong> {

@@ -50,6 +50,8 @@ pub(super) struct Last {
     pub(super) dropped: u64,
     /// Events that may have mattered and were no longer kept.
     pub(super) missed: u64,
+    /// Whether it withheld verdicts because many nodes fell silent together.
+    pub(super) held: bool,
 }
 
 /// A look at a running monitor.
@@ -207,7 +209,9 @@ impl Look {
             Some(evidence) if to == State::Suspect => Some(instant(&evidence.deadline)?),
             Some(_) | None => None,
         };
-        let verdict = Verdict { event: event.seq, node: 0, at, to: Liveness::from(to), due };
+        let put_off = event.evidence.as_ref().map_or(0, |evidence| evidence.excused_ms + evidence.held_ms);
+        let put_off = Span::from_millis(put_off);
+        let verdict = Verdict { event: event.seq, node: 0, at, to: Liveness::from(to), due, put_off };
         if name.starts_with('#') {
             self.unnamed.extend(Called::id_of(name).map(|id| (id, verdict)));
             return Ok(None);
@@ -244,6 +248,7 @@ impl Look {
             suspect: 0,
             dropped: status.datagrams_dropped_total.saturating_sub(self.dropped_before),
             missed: self.missed,
+            held: !status.holds.is_empty(),
         };
         let all_have_beaten = self.brief.start + self.brief.interval + self.brief.reach + PATIENCE;
         for name in self.brief.roster.groups() {
