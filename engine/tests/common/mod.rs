@@ -20,10 +20,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(shards: usize) -> Self {
+        Self::with(shards, |_| {})
+    }
+
+    /// One that is set up otherwise.
+    pub(crate) fn with(shards: usize, change: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup::default();
         setup.listen.udp = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         setup.listen.http = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         setup.listen.shards = Some(shards);
+        change(&mut setup);
         let daemon = daemon::start(&setup).expect("the monitor starts");
         let http = daemon.http_addr().expect("HTTP is on");
         let client = Client::new(&format!("http://{http}")).expect("a URL");
