@@ -88,6 +88,8 @@ const WINDOW: u64 = 16;
 pub(crate) struct Fates {
     /// The highest number of this life that the monitor has read.
     heard: u64,
+    /// The highest that was sent: of it and those just before it the fates are known.
+    sent: u64,
     life: u32,
     fates: [Fate; WINDOW as usize],
 }
@@ -98,16 +100,28 @@ impl Fates {
         *self = Self { life, ..Self::default() };
     }
 
-    /// What became of the heartbeat with this number of the present life. Of two copies the better
-    /// fate counts.
-    pub(crate) fn note(&mut self, seq: u64, fate: Fate) {
-        self.fates[(seq % WINDOW) as usize] = fate;
+    /// What became of a heartbeat, or of a copy of one, on its way. Numbers are sent in order.
+    pub(crate) fn note_sent(&mut self, life: u32, seq: u64, fate: Fate) {
+        if life != self.life {
+            return;
+        }
+        let fates = &mut self.fates[(seq % WINDOW) as usize];
+        if seq > self.sent {
+            (self.sent, *fates) = (seq, fate);
+            return;
+        }
+        // Of two copies the better fate counts, and what the monitor did with one is known better still.
+        *fates = match (*fates, fate) {
+            (Fate::Lost | Fate::Cut | Fate::Crowded, Fate::Sent) => Fate::Sent,
+            (known, _) => known,
+        };
     }
 
     /// The monitor's socket did something with a heartbeat that had arrived.
     pub(crate) fn note_arrived(&mut self, life: u32, seq: u64, fate: Fate) {
-        if life == self.life && seq > self.heard {
-            self.note(seq, fate);
+        // One from long ago has left its place to a later one.
+        if life == self.life && seq > self.heard && seq + WINDOW > self.sent {
+            self.fates[(seq % WINDOW) as usize] = fate;
         }
     }
 
@@ -118,8 +132,9 @@ impl Fates {
         }
     }
 
-    /// Who is to blame for the silence of a node that has sent so many heartbeats in this life.
-    pub(crate) fn blame(&self, sent: u64, pausing: bool) -> Blame {
+    /// Who is to blame for the silence of a node.
+    pub(crate) fn blame(&self, pausing: bool) -> Blame {
+        let sent = self.sent;
         let first = (self.heard + 1).max((sent + 1).saturating_sub(WINDOW));
         let missing = |seq: u64| self.fates[(seq % WINDOW) as usize];
         let count = |fate: Fate| (first..=sent).filter(|seq| missing(*seq) == fate).count();
@@ -151,9 +166,9 @@ mod tests {
         node.begin(3);
         node.hear(3, 11);
         for (seq, fate) in (12..).zip(fates) {
-            node.note(seq, *fate);
+            node.note_sent(3, seq, *fate);
         }
-        node.blame(11 + fates.len() as u64, pausing)
+        node.blame(pausing)
     }
 
     #[test]
@@ -179,21 +194,47 @@ mod tests {
     fn only_what_is_missing_counts_and_only_in_the_present_life() {
         let mut node = Fates::default();
         node.begin(1);
-        (1..=4).for_each(|seq| node.note(seq, Lost));
+        (1..=4).for_each(|seq| node.note_sent(1, seq, Lost));
         node.hear(1, 4);
-        assert_eq!(node.blame(4, false), Blame::Timeout);
+        assert_eq!(node.blame(false), Blame::Timeout);
         node.begin(2);
         node.hear(1, 9);
-        node.note(1, Lost);
+        node.note_sent(2, 1, Lost);
+        node.note_sent(1, 1, Sent);
         node.note_arrived(1, 1, Dropped);
-        assert_eq!(node.blame(1, false), Blame::Loss);
+        assert_eq!(node.blame(false), Blame::Loss);
     }
 
     #[test]
     fn a_long_silence_is_judged_by_its_last_heartbeats() {
         let mut node = Fates::default();
         node.begin(1);
-        (1..=100).for_each(|seq| node.note(seq, if seq <= 80 { Lost } else { Cut }));
-        assert_eq!(node.blame(100, false), Blame::Partition);
+        (1..=100).for_each(|seq| node.note_sent(1, seq, if seq <= 80 { Lost } else { Cut }));
+        assert_eq!(node.blame(false), Blame::Partition);
+    }
+
+    #[test]
+    fn a_heartbeat_of_which_one_copy_gets_through_is_not_lost() {
+        for copies in [[Sent, Lost], [Lost, Sent], [Sent, Cut], [Crowded, Sent]] {
+            let mut node = Fates::default();
+            node.begin(1);
+            copies.into_iter().for_each(|fate| node.note_sent(1, 1, fate));
+            assert_eq!(node.blame(false), Blame::Delay, "{copies:?}");
+            // What the monitor does with the one that arrives is its own affair.
+            node.note_arrived(1, 1, Unread);
+            copies.into_iter().for_each(|fate| node.note_sent(1, 1, fate));
+            assert_eq!(node.blame(false), Blame::Monitor, "{copies:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_arrives_very_late_does_not_stand_for_a_later_one() {
+        let mut node = Fates::default();
+        node.begin(1);
+        (1..=20).for_each(|seq| node.note_sent(1, seq, Lost));
+        node.note_arrived(1, 4, Dropped);
+        assert_eq!(node.blame(false), Blame::Burst);
+        node.note_arrived(1, 5, Dropped);
+        assert_eq!(node.blame(false), Blame::Monitor);
     }
 }

@@ -258,7 +258,7 @@ impl<'a> World<'a> {
             let line = self.lines[group].as_mut().expect("only what goes to a line waits for it");
             match line.send(sent.at) {
                 Some(left) => self.carry(sent, left),
-                None => self.fates[sent.node as usize].note(sent.seq, Fate::Crowded),
+                None => self.fates[sent.node as usize].note_sent(sent.life, sent.seq, Fate::Crowded),
             }
         }
         self.outgoing = outgoing;
@@ -268,7 +268,7 @@ impl<'a> World<'a> {
         let group = &self.scenario.groups[self.slice.actor(sent.node).group as usize];
         let arrivals = &mut self.arrivals;
         let fate = self.network.carry(group, sent.node, at, |at| arrivals.push(at, Arrival { at, ..sent }));
-        self.fates[sent.node as usize].note(sent.seq, fate);
+        self.fates[sent.node as usize].note_sent(sent.life, sent.seq, fate);
     }
 
     /// Lets the monitor take in what has arrived, and judge.
@@ -313,8 +313,7 @@ impl<'a> World<'a> {
         for verdict in &mut self.verdicts {
             if matches!(verdict.to, Liveness::Suspect | Liveness::Failed) {
                 let node = verdict.node as usize;
-                let sender = &self.senders[node];
-                verdict.blame = Some(self.fates[node].blame(sender.seq, sender.pauses(verdict.at)));
+                verdict.blame = Some(self.fates[node].blame(self.senders[node].pauses(verdict.at)));
             }
         }
     }
