@@ -1,7 +1,8 @@
 //! Between the nodes and the monitor: what is lost, what is late, what comes twice.
 //!
 //! ```text
-//!   node ─► loss, delay ─► partition ─► (repeated) ─► (held back) ─► (copied) ─► arrives
+//!   node ─► loss, delay ─► partition ─► (held back) ─► (copied) ─► arrives
+//!                 └──────── or: (repeated until it gets through) ─► arrives
 //! ```
 //! Each node has a path of its own, with its own random streams and its own memory of losses. A
 //! partition is a time in which nothing that a chosen node sends arrives. Only heartbeats travel
@@ -16,7 +17,7 @@ use crate::loss::Lossy;
 use crate::random::{Actor, Purpose, Stream};
 use crate::scenario::{Group, Scenario};
 use crate::slice::Slice;
-use crate::transport::{Reliable, Timeouts, Transport};
+use crate::transport::{Attempt, Reliable, Timeouts, Transport};
 
 /// The paths of some nodes to the monitor.
 #[derive(Debug)]
@@ -87,33 +88,40 @@ impl Network {
         core::hint::black_box(self.paths[node as usize].losses.bad());
     }
 
-    /// Carries one datagram of `node` that was sent at `now`; calls `arrives` for each time that it
+    /// Carries one datagram that `node` sent in `life` at `now`; calls `arrives` for each time that it
     /// comes out at the other end. Says what became of it.
-    pub(crate) fn carry(&mut self, group: &Group, node: u32, now: Instant, mut arrives: impl FnMut(Instant)) -> Fate {
+    pub(crate) fn carry(
+        &mut self,
+        group: &Group,
+        (node, life): (u32, u32),
+        now: Instant,
+        mut arrives: impl FnMut(Instant),
+    ) -> Fate {
         let path = &mut self.paths[node as usize];
         let cut = self.cut.get(node as usize).copied().unwrap_or_default();
-        let Some(detour) = self.detours.get_mut(node as usize) else {
-            // The chain of losses goes on behind a partition too.
-            let lost = path.losses.loses(&group.loss, now);
-            let delay = path.delays.draw(&group.delay, now);
-            let fate = fate(lost, is_cut(group, cut, now));
-            if fate == Fate::Sent {
-                arrives(now + delay);
+        let detour = self.detours.get_mut(node as usize);
+        let detour = match (group.transport, detour) {
+            (Transport::Datagram, detour) => detour,
+            (Transport::Reliable(timeouts), Some(detour)) => {
+                let (arrival, fate) = repeated(&timeouts, path, detour, group, cut, (life, now));
+                arrival.into_iter().for_each(arrives);
+                return fate;
             }
+            (Transport::Reliable(_), None) => unreachable!("where anybody has a connection everybody has a detour"),
+        };
+        // The chain of losses goes on behind a partition too.
+        let lost = path.losses.loses(&group.loss, now);
+        let delay = path.delays.draw(&group.delay, now);
+        let fate = fate(lost, is_cut(group, cut, now));
+        if fate != Fate::Sent {
+            return fate;
+        }
+        let Some(detour) = detour else {
+            arrives(now + delay);
             return fate;
         };
-        let (arrival, fate) = match group.transport {
-            Transport::Datagram => {
-                let lost = path.losses.loses(&group.loss, now);
-                let delay = path.delays.draw(&group.delay, now);
-                let fate = fate(lost, is_cut(group, cut, now));
-                ((fate == Fate::Sent).then_some(now + delay), fate)
-            }
-            Transport::Reliable(timeouts) => repeated(&timeouts, path, detour, group, cut, now),
-        };
-        let Some(arrival) = arrival else { return fate };
         let held = group.reorder.filter(|reorder| detour.reorder.chance(reorder.p)).map(|reorder| reorder.by);
-        arrives(arrival + held.unwrap_or_default());
+        arrives(now + delay + held.unwrap_or_default());
         if group.duplicates > 0.0 && detour.duplicates.chance(group.duplicates) {
             // From its own stream, so that what the first copies take doesn't depend on it.
             arrives(now + group.delay.draw(&mut detour.duplicates));
@@ -129,16 +137,17 @@ fn repeated(
     detour: &mut Detour,
     group: &Group,
     cut: u64,
-    now: Instant,
+    (life, now): (u32, Instant),
 ) -> (Option<Instant>, Fate) {
     let Path { losses, delays } = path;
     let mut first = None;
-    let lost = |at| {
-        let fate = fate(losses.loses(&group.loss, at), is_cut(group, cut, at));
+    let lost = |attempt: Attempt| {
+        let fate = fate(losses.loses(&group.loss, attempt.path), is_cut(group, cut, attempt.at));
         first.get_or_insert(fate);
         fate != Fate::Sent
     };
-    let arrival = detour.connection.carry(timeouts, now, lost, |at| delays.draw(&group.delay, at));
+    let delay = |attempt: Attempt| delays.draw(&group.delay, attempt.path);
+    let arrival = detour.connection.carry(timeouts, life, now, lost, delay);
     detour.held_up = first.unwrap_or(detour.held_up);
     (arrival, detour.held_up)
 }

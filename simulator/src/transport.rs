@@ -10,7 +10,8 @@
 //! each time (RFC 6298, section 5); what is sent meanwhile goes with the repetition, as it fits into
 //! one segment. The timeout itself is a setting: from 200 ms (Linux) or a second (the RFC) on.
 //! No acknowledgements are modelled; a connection that got nothing through 15 times is given up, and
-//! with it what waited.
+//! with it what waited. A node that comes back opens another. What the old one had taken still arrives, as it does
+//! where a process ends and its machine doesn't.
 
 use core::fmt;
 use core::str::FromStr;
@@ -36,15 +37,29 @@ pub struct Timeouts {
     rto_max: Span,
 }
 
-/// The connection of one node.
+/// The connection of one node, and after it that of its next life.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reliable {
+    /// Whose it is.
+    life: u32,
     /// Until then something waits to be repeated.
     repeats: Instant,
     /// When that arrives, if it ever does.
     delivers: Option<Instant>,
     /// When the last one arrived: none arrives before it.
     last: Instant,
+    /// Up to when the path has been asked, by whichever life.
+    asked: Instant,
+}
+
+/// One attempt to get something through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it is made.
+    pub at: Instant,
+    /// What to ask the path about: the same, or if a connection that is no more has repeated something later than that,
+    /// then. A path outlives connections and remembers, so what it is asked about never runs backwards.
+    pub path: Instant,
 }
 
 impl Timeouts {
@@ -67,23 +82,28 @@ impl Timeouts {
 }
 
 impl Reliable {
-    /// Carries a heartbeat that was sent at `now`, not before the one carried last, and says when it
-    /// arrives; never, if the connection is given up before. `lost` and `delay` are asked about each
-    /// attempt, at instants that never run backwards.
+    /// Carries a heartbeat that was sent in `life` at `now`, not before the one carried last, and says when it
+    /// arrives; never, if the connection is given up before. `lost` and `delay` are asked about each attempt.
     pub fn carry(
         &mut self,
         timeouts: &Timeouts,
+        life: u32,
         now: Instant,
-        mut lost: impl FnMut(Instant) -> bool,
-        mut delay: impl FnMut(Instant) -> Span,
+        mut lost: impl FnMut(Attempt) -> bool,
+        mut delay: impl FnMut(Attempt) -> Span,
     ) -> Option<Instant> {
+        if life != self.life {
+            *self = Self { life, asked: self.asked, ..Self::default() };
+        }
         if now < self.repeats {
             return self.delivers;
         }
         let (mut sent, mut timeout) = (now, timeouts.rto);
         for attempt in 0..=REPETITIONS {
-            if !lost(sent) {
-                self.last = self.last.max(sent + delay(sent));
+            self.asked = self.asked.max(sent);
+            let made = Attempt { at: sent, path: self.asked };
+            if !lost(made) {
+                self.last = self.last.max(sent + delay(made));
                 self.delivers = Some(self.last);
                 self.repeats = sent;
                 return self.delivers;
@@ -153,9 +173,9 @@ mod tests {
     /// Sends every second through an outage, with a delay of 10 ms.
     fn through(outage: core::ops::Range<u64>, beats: u64) -> Vec<Option<Instant>> {
         let (mut connection, timeouts) = (Reliable::default(), timeouts("reliable:rto=200ms,rto-max=60s"));
-        let lost = |now: Instant| (at(outage.start)..at(outage.end)).contains(&now);
-        let delay = |_: Instant| Span::from_millis(10);
-        (0..beats).map(|beat| connection.carry(&timeouts, at(beat * 1_000), lost, delay)).collect()
+        let lost = |attempt: Attempt| (at(outage.start)..at(outage.end)).contains(&attempt.at);
+        let delay = |_: Attempt| Span::from_millis(10);
+        (0..beats).map(|beat| connection.carry(&timeouts, 1, at(beat * 1_000), lost, delay)).collect()
     }
 
     #[test]
@@ -175,16 +195,33 @@ mod tests {
         let (mut last, mut asked) = (Instant::ORIGIN, Instant::ORIGIN);
         for beat in 0..10_000 {
             let now = at(beat * 1_000);
-            let lost = |now: Instant| {
-                assert!(now >= asked, "the path is asked about the past");
-                asked = now;
-                losses.loses(&loss, now)
+            // Every hundred heartbeats a new life, which knows nothing of what the last one waits for.
+            let life = 1 + (beat / 100) as u32;
+            if beat % 100 == 0 {
+                last = now;
+            }
+            let lost = |attempt: Attempt| {
+                assert!(attempt.path >= asked, "the path is asked about the past");
+                assert!(attempt.at >= now && attempt.path >= attempt.at);
+                asked = attempt.path;
+                losses.loses(&loss, attempt.path)
             };
-            let delay = |_: Instant| Span::from_nanos((5e9 * delays.unit()) as u64);
-            let arrival = connection.carry(&timeouts, now, lost, delay).expect("one in 65,536 is given up");
+            let delay = |_: Attempt| Span::from_nanos((5e9 * delays.unit()) as u64);
+            let arrival = connection.carry(&timeouts, life, now, lost, delay).expect("one in 65,536 is given up");
             assert!(arrival >= last && arrival >= now, "heartbeat {beat}");
             last = arrival;
         }
+    }
+
+    #[test]
+    fn a_node_that_comes_back_does_not_wait_for_what_its_last_life_was_waiting_for() {
+        let (mut connection, timeouts) = (Reliable::default(), timeouts("reliable:rto=200ms,rto-max=60s"));
+        let lost = |attempt: Attempt| attempt.at < at(60_000);
+        let delay = |_: Attempt| Span::from_millis(10);
+        // Repeated at 0.2, 0.6, ... 51.0 and 102.2 s.
+        assert_eq!(connection.carry(&timeouts, 1, at(0), lost, delay), Some(at(102_210)));
+        assert_eq!(connection.carry(&timeouts, 1, at(61_000), lost, delay), Some(at(102_210)));
+        assert_eq!(connection.carry(&timeouts, 2, at(62_000), lost, delay), Some(at(62_010)));
     }
 
     #[test]

@@ -267,7 +267,8 @@ impl<'a> World<'a> {
     fn carry(&mut self, sent: Arrival, at: Instant) {
         let group = &self.scenario.groups[self.slice.actor(sent.node).group as usize];
         let arrivals = &mut self.arrivals;
-        let fate = self.network.carry(group, sent.node, at, |at| arrivals.push(at, Arrival { at, ..sent }));
+        let whose = (sent.node, sent.life);
+        let fate = self.network.carry(group, whose, at, |at| arrivals.push(at, Arrival { at, ..sent }));
         self.fates[sent.node as usize].note_sent(sent.life, sent.seq, fate);
     }
 

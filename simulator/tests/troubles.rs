@@ -167,3 +167,22 @@ fn stalls_at_random_are_the_same_under_the_same_seed_and_accuse_nobody() {
     let late = one.qos.detection_time_s.max.expect("crashes were found");
     assert!(late > scenario.bound().secs_f64() + 1.0, "some were found only after a stall: {late}");
 }
+
+#[test]
+fn over_a_connection_a_node_that_comes_back_is_heard_at_once() {
+    // Cut off until 60 s and gone at 61 s, when its connection waits until 102 s to repeat what was lost.
+    let scenario = read(
+        r#"
+        length = "3m"
+        [[group]]
+        nodes = 50
+        phase = "lock-step"
+        transport = "reliable:rto=200ms,rto-max=60s"
+        partition = "1@0s..60s"
+        incident = "1@61s,down=5s"
+        "#,
+    );
+    let (_, log) = watched(&scenario);
+    let first = |node| log.verdicts.iter().find(|verdict| verdict.node == node).map(|verdict| verdict.at);
+    assert!((0..50).all(|node| first(node) == Some(at(66))), "{:?}", first(0));
+}

@@ -7,6 +7,7 @@ use super::uplink::RATE;
 use super::{DetectorChoice, Group, Pauses, Scenario, Stall};
 use crate::network::PARTITIONS_MAX;
 use crate::spec::LONGEST;
+use crate::transport::Transport;
 
 /// One thing that is wrong with a scenario: which parameter, and the value with its range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -167,6 +168,18 @@ impl Group {
         }
         if let Some(reorder) = self.reorder.filter(|reorder| !(0.0..=1.0).contains(&reorder.p)) {
             fault("reorder", format!("reorder: p {} is out of range; between 0 and 1", reorder.p));
+        }
+        if let Transport::Reliable(_) = self.transport {
+            let way_out = "what goes over a connection arrives once and in order: leave it out, or use datagrams";
+            if self.duplicates > 0.0 {
+                fault(
+                    "duplicates",
+                    format!("duplicates {} can't be over {}; {way_out}", self.duplicates, self.transport),
+                );
+            }
+            if let Some(reorder) = self.reorder {
+                fault("reorder", format!("reorder {reorder} can't be over {}; {way_out}", self.transport));
+            }
         }
         if let Some(uplink) = self.uplink.filter(|uplink| !(RATE.0..=RATE.1).contains(&uplink.rate)) {
             fault("uplink", format!("uplink: rate {} is out of range; between {} and {}", uplink.rate, RATE.0, RATE.1));
@@ -341,6 +354,17 @@ mod tests {
         let tail = Delay::Pareto { min: Span::from_secs(1), shape: 0.1 };
         assert_eq!(group_faults(Group { delay: tail.clone(), crashes: 1, ..Group::default() }), ["down"]);
         assert_eq!(group_faults(Group { delay: tail, ..Group::default() }), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_connection_makes_no_copies_and_nothing_overtakes_on_it() {
+        let transport = "reliable:rto=200ms,rto-max=60s".parse().expect("a transport");
+        let reorder = Some("p=0.01,by=50ms".parse().expect("a detour"));
+        let group = Group { transport, duplicates: 0.01, reorder, twice: 0.1, ..Group::default() };
+        let said: Vec<String> = Scenario::from(group).check().into_iter().map(|fault| fault.message).collect();
+        let rest = "can't be over reliable:rto=200ms,rto-max=1m; what goes over a connection arrives once and in order: \
+                    leave it out, or use datagrams";
+        assert_eq!(said, [format!("duplicates 0.01 {rest}"), format!("reorder p=0.01,by=50ms {rest}")]);
     }
 
     #[test]
