@@ -35,7 +35,8 @@ pub struct Progress {
 /// What came out of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Heartbeats sent, copies not counted; as many as were asked for unless the run was stopped.
+    /// Heartbeats sent, copies not counted; as many as were asked for unless the run was stopped, or a node would
+    /// have gone on for more than 200 years.
     pub heartbeats: u64,
     /// Heartbeats that the monitor believed.
     pub heartbeats_believed: u64,

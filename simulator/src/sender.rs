@@ -8,7 +8,7 @@
 //! ```
 //! The schedule stands still whatever jitter and pauses do, as that of a real sender with a timer
 //! does; what was due during a pause is skipped, but for one heartbeat at its end. A sender knows
-//! nothing of the network or of what is believed of it.
+//! nothing of the network or of what is believed of it, and nothing after the [`END`].
 
 use core::ops::Range;
 
@@ -31,7 +31,7 @@ pub(crate) enum Act {
     Crash,
     /// Says goodbye and ends.
     Leave,
-    /// Has sent all that the run asks of it. Nobody looks at it any more.
+    /// Has sent all that the run asks of it, or would go on beyond [`END`]. Nobody looks at it any more.
     Stop,
 }
 
@@ -76,6 +76,10 @@ pub(crate) struct Sender {
 }
 
 const _: () = assert!(core::mem::offset_of!(Sender, budget) <= 64, "a plain heartbeat needs one cache line");
+
+/// Two hundred years: nobody acts from then on. A run takes half of that at most, on average; lives and outages
+/// with heavy tails may take any multiple of it, and the nanoseconds of an instant end after 584 years.
+const END: Instant = Instant::from_nanos(200 * 365 * 86_400 * 1_000_000_000);
 
 /// Far beyond the end of any run.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
@@ -137,10 +141,12 @@ impl Sender {
             Act::Crash | Act::Leave if self.sent < self.budget => {
                 self.next = Act::Begin;
                 let down = if now >= self.dies { self.down } else { group.downtime() };
-                Some(now + down)
+                // Who would come back only after the end stays down.
+                Some(now + down).filter(|back| *back < END)
             }
             Act::Crash | Act::Leave | Act::Stop => None,
         };
+        let again = again.map(|again| if again < END { again } else { self.stop(now) });
         (act, again)
     }
 
@@ -200,13 +206,18 @@ impl Sender {
             return self.plan_next(group, now);
         }
         if self.ended >= self.ends {
-            self.next = Act::Stop;
-            return now;
+            return self.stop(now);
         }
         self.ended += 1;
         self.next = if self.crash.chance(group.goodbyes) { Act::Leave } else { Act::Crash };
         let then = self.next_send(group).max(now);
         now + part(then.since(now), self.crash.unit())
+    }
+
+    /// Nothing more, from `now` on.
+    fn stop(&mut self, now: Instant) -> Instant {
+        self.next = Act::Stop;
+        now
     }
 
     /// The next heartbeat, or the incident that comes before it.
@@ -355,6 +366,30 @@ mod tests {
         let span = acts.last().expect("it stops").0.since(acts[0].0).secs_f64();
         let down = (span - crashes * 100.0) / crashes;
         assert!((40.0..60.0).contains(&down), "{down}");
+    }
+
+    #[test]
+    fn whoever_would_outlive_time_stops_and_who_would_come_back_after_it_stays_down() {
+        // A third of the outages take a hundred years; a heartbeat every week.
+        let week = Span::from_secs(7 * 86_400);
+        let [lifetime, outage] = ["exp:365d", "lognormal:median=365d,sigma=10"].map(|law| law.parse().ok());
+        for lifetime in [lifetime, None] {
+            let group = Group { interval: week, lifetime, outage, heartbeats: 100_000, ..Group::default() };
+            for seed in 0..50 {
+                let (mut sender, mut now) = Sender::new(&group, seed, Actor::node(0, 0));
+                let mut acts = 0;
+                let last = loop {
+                    assert!(now < END && acts < 25_000, "act {acts} at {now:?}, seed {seed}");
+                    acts += 1;
+                    match sender.act(&group, seed, now) {
+                        (_, Some(next)) => now = next,
+                        (last, None) => break last,
+                    }
+                };
+                assert!(matches!(last, Act::Stop | Act::Crash), "{last:?}, seed {seed}");
+                assert!(lifetime.is_some() || last == Act::Stop);
+            }
+        }
     }
 
     #[test]
