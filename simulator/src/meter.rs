@@ -13,7 +13,7 @@ use crate::scenario::{Group, Scenario};
 use crate::slice::Slice;
 use crate::truth::{Fact, Truth};
 
-/// A life is observed from so many intervals after it was first heard of, or from a tenth of its
+/// A life is observed from so many intervals after it was first heard of, or from a tenth of a life's mean
 /// length if that is less: what a detector must learn first is not held against it.
 pub const WARM_UP: u64 = 10;
 
@@ -227,10 +227,13 @@ impl Shape {
     fn new(group: &Group) -> Self {
         let nodes = u64::from(group.nodes);
         let per_node = (BATCHES / group.nodes as usize).max(1);
-        let (beats, lives) = (group.heartbeats / nodes, group.crashes.div_ceil(nodes));
-        let length = group.interval * beats + group.downtime() * lives;
+        let (beats, planned) = (group.heartbeats / nodes, group.crashes.div_ceil(nodes));
+        // What comes by chance counts as on average; a float cast saturates.
+        let lives = planned + libm::ceil(group.deaths()) as u64 + 1;
+        let away = Span::from_nanos((group.away_s() * 1e9) as u64);
+        let length = group.interval * beats + group.downtime() * planned + away;
         Self {
-            warm_up: group.interval * WARM_UP.min(beats / (lives + 1) / 10),
+            warm_up: group.interval * WARM_UP.min(beats / lives / 10),
             cuts: Cuts { per_node, width: Span::from_nanos((length.nanos() / per_node as u64).max(1)) },
         }
     }
@@ -353,6 +356,40 @@ mod tests {
         let (qos, nodes) = finish(meter, 300.0, false);
         assert_eq!((nodes[0].suspected, qos.missed), (Span::from_secs(3), 0));
         assert!(close_to(qos.detection_time_s.max, 2.0));
+    }
+
+    #[test]
+    fn the_warm_up_is_short_where_lives_are_whatever_ends_them() {
+        let warm_up = |group: &Group| Shape::new(group).warm_up.secs_f64();
+        let plain = Group { heartbeats: 1_000, ..Group::default() };
+        assert!((warm_up(&plain) - 10.0).abs() < 1e-9);
+        let incident = || "0.9@100s".parse().expect("an incident");
+        for group in [
+            Group { crashes: 19, ..plain.clone() },
+            Group { lifetime: "exp:53s".parse().ok(), ..plain.clone() },
+            Group { incidents: (0..21).map(|_| incident()).collect(), ..plain.clone() },
+        ] {
+            assert!((warm_up(&group) - 5.0).abs() < 1e-9, "{}", warm_up(&group));
+        }
+    }
+
+    #[test]
+    fn a_run_is_cut_into_equal_parts_however_much_of_it_nodes_are_away() {
+        let plain = Group { heartbeats: 50_000, ..Group::default() };
+        let law = |law: &str| law.parse().ok();
+        for group in [
+            plain.clone(),
+            Group { crashes: 500, down: Some(Span::from_secs(30)), ..plain.clone() },
+            Group { lifetime: law("exp:100s"), outage: law("gamma:mean=200s,shape=0.5"), ..plain.clone() },
+            Group { lifetime: law("weibull:mean=500s,shape=0.45"), down: Some(Span::from_secs(90)), ..plain.clone() },
+            Group { incidents: vec!["1@1h,down=1d".parse().expect("an incident")], ..plain.clone() },
+            Group { pauses: "every=100s,length=60s".parse().ok(), ..plain.clone() },
+        ] {
+            let cuts = Shape::new(&group).cuts;
+            let expected = cuts.width.secs_f64() * cuts.per_node as f64;
+            let span = crate::run::run(&group.clone().into(), |_| {}).span_s;
+            assert!((0.9..1.1).contains(&(span / expected)), "{:?}: {span} s, {expected} s", group.parameters());
+        }
     }
 
     #[test]

@@ -224,18 +224,8 @@ impl Group {
         if let Some(lifetime) = self.lifetime.filter(|lifetime| lifetime.mean() < self.interval.secs_f64()) {
             fault("lifetime", format!("lifetime {lifetime} is out of range; a mean of an interval at least"));
         }
-        // Each life sends a heartbeat at least, and as many as fit into its mean on average.
-        let outages = self.lifetime.map_or(0.0, |lifetime| {
-            let each = self.outage.map_or(down.secs_f64(), |outage| outage.mean());
-            each * self.heartbeats.div_ceil(nodes) as f64 * self.interval.secs_f64() / lifetime.mean()
-        });
-        // At most one pause holds up each heartbeat.
-        let paused = self.pauses.map_or(0.0, |Pauses { every, length }| {
-            length.secs_f64() * (self.interval.secs_f64() / every.secs_f64()).min(1.0)
-        });
         let (beats, lives) = (self.heartbeats.div_ceil(nodes) as f64, self.crashes.div_ceil(nodes) as f64);
-        let incidents = self.incidents.iter().map(|incident| incident.down.unwrap_or(down).secs_f64()).sum::<f64>();
-        let span = (self.interval.secs_f64() + paused) * beats + down.secs_f64() * lives + incidents + outages;
+        let span = self.interval.secs_f64() * beats + down.secs_f64() * lives + self.away_s();
         if span > VIRTUAL_MAX {
             let years = span / YEAR;
             let message =

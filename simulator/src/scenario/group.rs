@@ -133,6 +133,38 @@ impl Group {
         self.down.unwrap_or(found + self.interval * 2)
     }
 
+    /// How many lives of one node end by the clock, on average: in an incident, or when a lifetime is over. What
+    /// `crashes` plans comes on top.
+    pub(crate) fn deaths(&self) -> f64 {
+        self.incidents.iter().map(|incident| incident.share).sum::<f64>() + self.lifetimes()
+    }
+
+    /// For how long one node keeps silent and sends later what is left, on average, in seconds: it pauses, or is down after such
+    /// a death.
+    pub(crate) fn away_s(&self) -> f64 {
+        let down = self.downtime().secs_f64();
+        let outage = self.outage.map_or(down, |outage| outage.mean());
+        let incidents = self.incidents.iter().map(|incident| {
+            let down = incident.down.map_or(down, Span::secs_f64);
+            incident.share * down
+        });
+        // At most one pause holds up each heartbeat.
+        let paused = self.pauses.map_or(0.0, |Pauses { every, length }| {
+            length.secs_f64() * (self.interval.secs_f64() / every.secs_f64()).min(1.0)
+        });
+        incidents.sum::<f64>() + outage * self.lifetimes() + paused * self.beats()
+    }
+
+    /// Each life sends a heartbeat at least, and as many as fit into its mean on average.
+    fn lifetimes(&self) -> f64 {
+        self.lifetime.map_or(0.0, |lifetime| self.beats() * self.interval.secs_f64() / lifetime.mean())
+    }
+
+    /// How many heartbeats one node sends.
+    fn beats(&self) -> f64 {
+        self.heartbeats.div_ceil(u64::from(self.nodes)) as f64
+    }
+
     /// Every parameter as text, by the name of its flag.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         vec![
