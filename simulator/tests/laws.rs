@@ -10,7 +10,7 @@ use systole_core::{Instant, Liveness, Span, Wait};
 use systole_sim::latency::Delay;
 use systole_sim::loss::Loss;
 use systole_sim::run::{run, run_on};
-use systole_sim::scenario::{ClockStep, DetectorChoice, Group, Pauses, Phase, Scenario, Stall, Troubles};
+use systole_sim::scenario::{ClockStep, DetectorChoice, Group, Pauses, Phase, Restart, Scenario, Stall, Troubles};
 use systole_sim::truth::Fact;
 
 const TICK: Span = Span::from_millis(1);
@@ -73,6 +73,42 @@ fn groups() -> impl Strategy<Value = (Group, u64)> {
             (group, seed)
         },
     )
+}
+
+/// What may go wrong with the monitor in the first intervals: any of it, all at once, or nothing.
+fn troubles(interval: Span) -> impl Strategy<Value = Troubles> {
+    let tenths = move |tenths: u64| Span::from_millis((interval.millis() * tenths / 10).max(1));
+    let once =
+        (0..40u64, 1..20u64).prop_map(move |(at, length)| Stall::Once { at: tenths(at), length: tenths(length) });
+    let random = (5..20u64, 1..5u64)
+        .prop_map(move |(every, length)| Stall::Random(Pauses { every: tenths(every), length: tenths(length) }));
+    let restart = (0..40u64, 0..10u64, any::<bool>()).prop_map(move |(at, down, snapshot)| Restart {
+        at: tenths(at),
+        down: tenths(down),
+        snapshot,
+    });
+    let step = (0..40u64, 1..100_000u64, any::<bool>()).prop_map(move |(at, secs, forward)| ClockStep {
+        at: tenths(at),
+        by: Span::from_secs(secs),
+        forward,
+    });
+    let (stalls, restarts) =
+        (prop::collection::vec(prop_oneof![once, random], 0..3), prop::collection::vec(restart, 0..3));
+    // With any of these all nodes are run as one, which most cases should not be.
+    let clock_steps = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(step, 1..3)];
+    let buffer = prop::option::weighted(0.2, 1_000..20_000u32);
+    let capacity = prop::option::weighted(0.2, 5_000..200_000u32);
+    (stalls, restarts, clock_steps, buffer, capacity).prop_map(|(stalls, restarts, clock_steps, buffer, capacity)| {
+        Troubles { stalls, buffer, capacity, restarts, clock_steps }
+    })
+}
+
+/// Two groups and their seed, and what may go wrong with the monitor that has both.
+fn troubled() -> impl Strategy<Value = (Group, Group, u64, Troubles)> {
+    (groups(), groups()).prop_flat_map(|((one, seed), (other, _))| {
+        let troubles = troubles(one.interval);
+        (Just(one), Just(other), Just(seed), troubles)
+    })
 }
 
 proptest! {
@@ -202,23 +238,24 @@ proptest! {
 
 proptest! {
     // Each of these has eighteen thousand nodes.
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn the_outcome_does_not_depend_on_the_number_of_threads(
-        (one, seed) in groups(),
-        (other, _) in groups(),
+        (one, other, seed, troubles) in troubled(),
         threads in 2..5usize,
     ) {
         let synchronised = |group: &Group| matches!(group.detector, DetectorChoice::NfdS { .. });
         prop_assume!(synchronised(&one) == synchronised(&other));
+        // Outside the product's monitor there are no troubles.
+        let monitor = if synchronised(&one) { Troubles::default() } else { troubles };
         // More nodes than are run together, so that there is something to share out.
         let many = |group: Group, name: &str| {
             let nodes = group.nodes + 9_000;
             let heartbeats = u64::from(nodes) * (group.heartbeats / u64::from(group.nodes)).min(3);
             Group { nodes, heartbeats, crashes: heartbeats / 9, name: name.into(), ..group }
         };
-        let scenario = Scenario { seed, groups: vec![many(one, "one"), many(other, "other")], ..Scenario::default() };
+        let scenario = Scenario { seed, groups: vec![many(one, "one"), many(other, "other")], monitor };
         prop_assume!(scenario.check().is_empty());
         let alone = run(&scenario, |_| {});
         prop_assert_eq!(&run_on(&scenario, threads, |_| true), &alone);
