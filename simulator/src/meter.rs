@@ -27,7 +27,6 @@ pub(crate) struct Meter {
 
 #[derive(Clone, Copy, Debug)]
 struct Record {
-    group: u32,
     /// Which of the batches it belongs to, before its time is cut.
     row: u32,
     truth: Truth,
@@ -60,7 +59,6 @@ struct Cuts {
 impl Meter {
     pub(crate) fn new(scenario: &Scenario, slice: &Slice) -> Self {
         let record = |actor: Actor| Record {
-            group: actor.group,
             row: actor.node % BATCHES as u32,
             truth: Truth::default(),
             belief: Liveness::Unseen,
@@ -69,7 +67,7 @@ impl Meter {
             awaited: false,
             suspected: None,
             failed: None,
-            qos: NodeQos::default(),
+            qos: NodeQos { group: actor.group, ..NodeQos::default() },
         };
         Self {
             records: slice.actors().map(record).collect(),
@@ -86,7 +84,7 @@ impl Meter {
             Truth::Unborn | Truth::Left | Truth::Stopped => {}
         }
         let record = &mut self.records[node as usize];
-        let warm_up = self.groups[record.group as usize].warm_up;
+        let warm_up = self.groups[record.qos.group as usize].warm_up;
         record.truth = before.after(fact, at);
         match fact {
             // Nobody noticed that it was away: the new life is heard of at once.
@@ -106,7 +104,7 @@ impl Meter {
         let Verdict { at, node, from: _, to, blame } = *verdict;
         self.note_suspected(node, at);
         let record = &mut self.records[node as usize];
-        let warm_up = self.groups[record.group as usize].warm_up;
+        let warm_up = self.groups[record.qos.group as usize].warm_up;
         record.belief = to;
         record.since = at;
         match record.truth {
@@ -158,7 +156,7 @@ impl Meter {
             }
         }
         for record in &self.records {
-            let tally = &mut self.tallies[record.group as usize];
+            let tally = &mut self.tallies[record.qos.group as usize];
             tally.crashes += record.qos.crashes;
             tally.missed += record.qos.missed;
         }
@@ -204,7 +202,7 @@ impl Meter {
 
     /// Divides a time among the cuts that it lies in.
     fn spread(&mut self, node: u32, mut from: Instant, to: Instant, field: fn(&mut Batch) -> &mut u128) {
-        let cuts = self.groups[self.records[node as usize].group as usize].cuts;
+        let cuts = self.groups[self.records[node as usize].qos.group as usize].cuts;
         while from < to {
             let end = cuts.end(from).min(to);
             *field(self.batch(node, from)) += u128::from(end.since(from).nanos());
@@ -213,13 +211,13 @@ impl Meter {
     }
 
     fn batch(&mut self, node: u32, at: Instant) -> &mut Batch {
-        let Record { group, row, .. } = self.records[node as usize];
+        let Record { row, qos: NodeQos { group, .. }, .. } = self.records[node as usize];
         let cuts = self.groups[group as usize].cuts;
         &mut self.tallies[group as usize].batches[row as usize * cuts.per_node + cuts.of(at)]
     }
 
     fn tally(&mut self, node: u32) -> &mut Tally {
-        &mut self.tallies[self.records[node as usize].group as usize]
+        &mut self.tallies[self.records[node as usize].qos.group as usize]
     }
 }
 

@@ -116,6 +116,8 @@ pub struct Times {
 /// What a run says about one node.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct NodeQos {
+    /// Which group of the scenario it belongs to; the first is 0.
+    pub group: u32,
     /// How long it was observed while up.
     pub up: Span,
     /// How long it was suspected or failed meanwhile.

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use crate::estimate::Estimate;
-use crate::qos::{Causes, NodeQos, Qos, Times};
+use crate::qos::{Causes, Qos, Times};
 use crate::run::Outcome;
 use crate::scenario::Scenario;
 
@@ -41,19 +41,17 @@ pub fn json(scenario: &Scenario, outcome: &Outcome) -> Value {
         "bytes_per_second": bytes_per_second(outcome),
         "span_s": outcome.span_s,
         "detection_bound_s": scenario.bound().secs_f64(),
-        "mistakes_of_worst_node": worst(&outcome.nodes),
+        "mistakes_of_worst_node": worst(outcome),
         "trace_hash": hash(outcome),
     });
     add(&mut all, &outcome.qos);
     if outcome.groups.len() > 1 {
-        let mut nodes = outcome.nodes.as_slice();
-        let groups = scenario.groups.iter().zip(&outcome.groups).map(|(group, qos)| {
-            let (own, rest) = nodes.split_at(nodes.len().min(group.nodes as usize));
-            nodes = rest;
+        let groups = scenario.groups.iter().zip(&outcome.groups).zip(worst_of_each(outcome));
+        let groups = groups.map(|((group, qos), worst)| {
             let mut one = json!({
                 "group": group.name,
                 "detection_bound_s": group.bound().secs_f64(),
-                "mistakes_of_worst_node": worst(own),
+                "mistakes_of_worst_node": worst,
             });
             add(&mut one, qos);
             one
@@ -122,17 +120,14 @@ pub fn table(scenario: &Scenario, outcome: &Outcome) -> String {
     }
     row("virtual time", format!("{} s", number(outcome.span_s)));
     measures(&mut row, &outcome.qos);
-    row("mistakes of the worst node", worst(&outcome.nodes).to_string());
+    row("mistakes of the worst node", worst(outcome).to_string());
     row("trace hash", hash(outcome));
     if outcome.groups.len() > 1 {
-        let mut nodes = outcome.nodes.as_slice();
-        for (group, qos) in scenario.groups.iter().zip(&outcome.groups) {
+        for ((group, qos), worst) in scenario.groups.iter().zip(&outcome.groups).zip(worst_of_each(outcome)) {
             row("", String::new());
             row("group", group.name.clone());
             measures(&mut row, qos);
-            let (own, rest) = nodes.split_at(nodes.len().min(group.nodes as usize));
-            row("mistakes of the worst node", worst(own).to_string());
-            nodes = rest;
+            row("mistakes of the worst node", worst.to_string());
         }
     }
     out
@@ -156,8 +151,18 @@ fn measures(row: &mut impl FnMut(&str, String), qos: &Qos) {
 
 /// How often the node was wrongly suspected that was most often: where trouble isn't shared evenly, an
 /// average hides it.
-fn worst(nodes: &[NodeQos]) -> u64 {
-    nodes.iter().map(|node| node.mistakes).max().unwrap_or(0)
+fn worst(outcome: &Outcome) -> u64 {
+    outcome.nodes.iter().map(|node| node.mistakes).max().unwrap_or(0)
+}
+
+/// The same of each group. Of a run that was stopped any of its nodes may be missing.
+fn worst_of_each(outcome: &Outcome) -> Vec<u64> {
+    let mut worst = vec![0; outcome.groups.len()];
+    for node in &outcome.nodes {
+        let worst: &mut u64 = &mut worst[node.group as usize];
+        *worst = node.mistakes.max(*worst);
+    }
+    worst
 }
 
 /// What happened how often, the most frequent first.
@@ -224,6 +229,7 @@ fn hash(outcome: &Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Group;
 
     #[test]
     fn numbers_keep_five_digits_that_mean_something() {
@@ -239,6 +245,32 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn the_worst_node_of_a_group_is_one_of_its_own_though_others_are_missing() {
+        let group = |name: &str, loss: &str| Group {
+            name: name.into(),
+            nodes: 3,
+            heartbeats: 3_000,
+            loss: loss.parse().expect("a loss"),
+            detector: "fixed:timeout=1.5x".parse().expect("a detector"),
+            ..Group::default()
+        };
+        let groups = vec![group("quiet", "none"), group("bad", "0.3"), group("silent", "none")];
+        let scenario = Scenario { groups, ..Scenario::default() };
+        let mut outcome = crate::run::run(&scenario, |_| {});
+        let worst = outcome.nodes[3..6].iter().map(|node| node.mistakes).max().expect("nodes");
+        // As if it had been stopped before the first two nodes had their turn.
+        outcome.nodes.drain(..2);
+        let said = json(&scenario, &outcome);
+        let each = [0, 1, 2].map(|group| said["groups"][group]["mistakes_of_worst_node"].as_u64());
+        assert!(worst > 100);
+        assert_eq!(each, [Some(0), Some(worst), Some(0)]);
+        let table = table(&scenario, &outcome);
+        let rows = table.lines().filter_map(|row| row.strip_prefix("mistakes of the worst node"));
+        let rows: Vec<Option<u64>> = rows.map(|row| row.trim().parse().ok()).collect();
+        assert_eq!(rows, [Some(worst), Some(0), Some(worst), Some(0)]);
     }
 
     #[test]

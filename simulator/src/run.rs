@@ -59,7 +59,7 @@ pub struct Outcome {
     pub qos: Qos,
     /// What it says about each group.
     pub groups: Vec<Qos>,
-    /// What it says about each node.
+    /// What it says about each node; if the run was stopped, about those that had their turn.
     pub nodes: Vec<NodeQos>,
 }
 
