@@ -147,6 +147,30 @@ impl Estimate {
         }
     }
 
+    /// The sum of independent ones. Either end of its interval is as far off as theirs are, added in quadrature (Zou and
+    /// Donner, Statistics in Medicine 27, 2008): what was never seen reaches up and not down in the sum as well.
+    /// What isn't known of one isn't known of the sum.
+    pub fn sum(parts: &[Self]) -> Self {
+        match parts {
+            [] => return Self::default(),
+            [one] => return *one,
+            [_, _, ..] => {}
+        }
+        let value: Option<f64> = parts.iter().map(|part| part.value).sum();
+        let squares = |off: fn(&Self) -> Option<f64>| -> Option<f64> {
+            let squares: Option<f64> = parts.iter().map(|part| off(part).map(|off| off * off)).sum();
+            squares.map(libm::sqrt)
+        };
+        let below = squares(|part| Some(part.value? - part.ci_low?));
+        let above = squares(|part| Some(part.ci_high? - part.value?));
+        Self {
+            value,
+            ci_low: value.zip(below).map(|(value, below)| value - below),
+            ci_high: value.zip(above).map(|(value, above)| value + above),
+            standard_error: squares(|part| part.standard_error),
+        }
+    }
+
     /// So many times as much.
     pub fn times(self, factor: f64) -> Self {
         let scale = |value: Option<f64>| value.map(|value| value * factor);
@@ -209,6 +233,49 @@ mod tests {
         assert!(estimate.standard_error.is_some_and(|error| (error - libm::sqrt(1.0 / 99.0)).abs() < 1e-12));
         assert_eq!(mean(3, 6.0, 14.0), Estimate { value: Some(2.0), ..Estimate::default() });
         assert_eq!(mean(0, 0.0, 0.0), Estimate::default());
+    }
+
+    #[test]
+    fn a_sum_is_as_far_off_as_its_parts_in_quadrature() {
+        let around = |value: f64, below: f64, above: f64| Estimate {
+            value: Some(value),
+            ci_low: Some(value - below),
+            ci_high: Some(value + above),
+            standard_error: Some(below / 2.0),
+        };
+        assert_eq!(Estimate::sum(&[around(8.0, 3.0, 6.0), around(5.0, 4.0, 8.0)]), around(13.0, 5.0, 10.0));
+        let one = around(0.1, 0.01, 0.3);
+        assert_eq!((Estimate::sum(&[one]), Estimate::sum(&[])), (one, Estimate::default()));
+        assert_eq!(Estimate::sum(&[one, Estimate::default()]), Estimate::default());
+    }
+
+    /// Counts of two groups with these means, and whether what they come to, times the groups' nodes, lies below the
+    /// upper end: over all pairs of counts with their Poisson probabilities.
+    #[test]
+    fn the_upper_end_of_a_sum_is_honest_however_rare_and_unequal_its_parts() {
+        let chances = |mean: f64| -> Vec<f64> {
+            (1..60)
+                .scan(libm::exp(-mean), |chance, k| Some(core::mem::replace(chance, *chance * mean / k as f64)))
+                .collect()
+        };
+        let seen = |count: usize, nodes: f64| rate(&[Pair { above: count as f64, below: 1.0 }]).times(nodes);
+        for (nodes, means) in [(1.0, 10.0), (1.0, 1_000.0), (1.0, 1.0)].into_iter().flat_map(|nodes| {
+            let means = [0.05, 0.3, 1.0, 3.0, 3.6, 3.7, 5.0, 15.0];
+            means.into_iter().flat_map(move |one| means.map(|other| (nodes, (one, other))))
+        }) {
+            let truth = nodes.0 * means.0 + nodes.1 * means.1;
+            let (one, other) = (chances(means.0), chances(means.1));
+            let mut beyond = 0.0;
+            for (a, chance_a) in one.iter().enumerate() {
+                for (b, chance_b) in other.iter().enumerate() {
+                    let sum = Estimate::sum(&[seen(a, nodes.0), seen(b, nodes.1)]);
+                    if sum.ci_high.is_some_and(|high| high < truth) {
+                        beyond += chance_a * chance_b;
+                    }
+                }
+            }
+            assert!(beyond < 0.026, "{nodes:?} {means:?}: {beyond}");
+        }
     }
 
     #[test]

@@ -416,8 +416,7 @@ mod tests {
         apart.add_part(&measure(0..1));
         apart.add_part(&measure(1..2));
         assert_eq!(apart.qos(), measure(0..4).qos());
-        let mut all = Tally::empty();
-        all.add_group(&apart);
-        assert_eq!(all.qos(), apart.qos());
+        let alone = apart.qos();
+        assert_eq!(Tally::together(&[apart]), alone);
     }
 }

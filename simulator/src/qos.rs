@@ -39,9 +39,9 @@ pub struct Qos {
     pub query_accuracy: Estimate,
     /// Mistakes per second and node that is up: 1 / T_MR.
     pub mistake_rate_per_s: Estimate,
-    /// False failures per day in the whole fleet.
+    /// False failures per day in the whole fleet: of each group as many as of one of its nodes, times its nodes.
     pub false_failures_per_fleet_day: Estimate,
-    /// The same per node and year.
+    /// The same per node and year, of the fleet's nodes on average.
     pub false_failures_per_node_year: Estimate,
     /// T_D: from a crash to the suspicion that lasts.
     pub detection_time_s: Times,
@@ -132,7 +132,7 @@ pub struct NodeQos {
     pub missed: u64,
 }
 
-/// The sums over one group, or over several: whole numbers, so that it doesn't matter in which
+/// The sums over one group: whole numbers, so that it doesn't matter in which
 /// order they were added up.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
@@ -217,11 +217,6 @@ impl Tally {
         Self::new(u64::from(group.nodes))
     }
 
-    /// Nothing at all, to add groups to.
-    pub(crate) fn empty() -> Self {
-        Self::new(0)
-    }
-
     /// Adds what was measured of other nodes of the same group.
     pub(crate) fn add_part(&mut self, other: &Self) {
         for (batch, more) in self.batches.iter_mut().zip(&other.batches) {
@@ -238,10 +233,24 @@ impl Tally {
         self.failed_after.add(&other.failed_after);
     }
 
-    /// Adds another group.
-    pub(crate) fn add_group(&mut self, other: &Self) {
-        self.nodes += other.nodes;
-        self.add_part(other);
+    /// What several groups come to together. Counts and times are added up; but a group that was observed for
+    /// longer has no more failures a day for that, so these are added up as rates.
+    pub(crate) fn together(groups: &[Self]) -> Qos {
+        let mut all = Self::new(groups.iter().map(|group| group.nodes).sum());
+        groups.iter().for_each(|group| all.add_part(group));
+        let each: Vec<Estimate> = groups.iter().map(Self::failures_per_s).collect();
+        let failures = Estimate::sum(&each);
+        Qos {
+            false_failures_per_fleet_day: failures.times(DAY),
+            false_failures_per_node_year: failures.times(YEAR / all.nodes as f64),
+            ..all.qos()
+        }
+    }
+
+    /// Of all its nodes.
+    fn failures_per_s(&self) -> Estimate {
+        let pair = |batch: &Batch| Pair { above: batch.failures as f64, below: seconds(batch.up) };
+        rate(&self.batches.iter().map(pair).collect::<Vec<Pair>>()).times(self.nodes as f64)
     }
 
     /// What it comes to.
@@ -251,7 +260,7 @@ impl Tally {
         };
         let up = |batch: &Batch| seconds(batch.up);
         let mistake_rate = rate(&pairs(|batch| batch.mistakes as f64, up));
-        let failure_rate = rate(&pairs(|batch| batch.failures as f64, up));
+        let failures = self.failures_per_s();
         let suspected = ratio(&pairs(|batch| seconds(batch.suspected), up));
         let duration = ratio(&pairs(|batch| seconds(batch.suspected), |batch| batch.mistakes as f64));
         Qos {
@@ -263,8 +272,8 @@ impl Tally {
             mistake_duration_s: duration.at_least(0.0),
             query_accuracy: suspected.complement(),
             mistake_rate_per_s: mistake_rate,
-            false_failures_per_fleet_day: failure_rate.times(86_400.0 * self.nodes as f64),
-            false_failures_per_node_year: failure_rate.times(31_557_600.0),
+            false_failures_per_fleet_day: failures.times(DAY),
+            false_failures_per_node_year: failures.times(YEAR / self.nodes as f64),
             detection_time_s: self.suspected_after.times(),
             failure_time_s: self.failed_after.times(),
             detection_quantiles_s: self.suspected_after.quantiles(),
@@ -274,6 +283,10 @@ impl Tally {
         }
     }
 }
+
+/// In seconds.
+const DAY: f64 = 86_400.0;
+const YEAR: f64 = 365.25 * DAY;
 
 fn seconds(nanos: u128) -> f64 {
     nanos as f64 / 1e9

@@ -227,8 +227,6 @@ fn sum(scenario: &Scenario, parts: &[Part], incomplete: bool) -> Outcome {
     for part in parts {
         groups.iter_mut().zip(&part.groups).for_each(|(group, part)| group.add_part(part));
     }
-    let mut all = Tally::empty();
-    groups.iter().for_each(|group| all.add_group(group));
     Outcome {
         heartbeats: total(|part| part.counts.sent),
         heartbeats_believed: total(|part| part.believed),
@@ -239,7 +237,7 @@ fn sum(scenario: &Scenario, parts: &[Part], incomplete: bool) -> Outcome {
         span_s: parts.iter().map(|part| part.span).max().unwrap_or_default().secs_f64(),
         trace_hash: parts.iter().fold(scenario.seed, |sum, part| sum.wrapping_add(part.trace_hash)),
         stopped: incomplete || parts.iter().any(|part| part.stopped),
-        qos: all.qos(),
+        qos: Tally::together(&groups),
         groups: groups.iter().map(Tally::qos).collect(),
         nodes: parts.iter().flat_map(|part| &part.nodes).copied().collect(),
     }

@@ -346,6 +346,33 @@ fn a_fleet_with_crashes_agrees_with_theory_through_the_whole_path() {
 }
 
 #[test]
+fn a_fleet_of_several_groups_weighs_each_by_its_nodes() {
+    let group = |name: &str, nodes: u32, beats: u64, loss: &str| Group {
+        name: name.into(),
+        nodes,
+        heartbeats: beats * u64::from(nodes),
+        loss: loss.parse().expect("a loss"),
+        detector: "fixed:timeout=1.5s".parse().expect("a detector"),
+        confirm: "1s".parse().expect("a wait"),
+        ..Group::default()
+    };
+    // The good one is a tenth of the fleet, and two thirds of what there is to observe.
+    let groups = vec![group("bad", 90, 1_000, "0.1"), group("good", 10, 20_000, "none")];
+    let both = run(&Scenario { groups, ..Scenario::default() }, |_| {});
+    let fleet = both.qos.false_failures_per_fleet_day;
+    let [bad, good] = [0, 1].map(|group| both.groups[group].false_failures_per_fleet_day);
+    let value = fleet.value.expect("both were observed");
+    // Two lost in a row are a failure, after 2.5 s: nine in a thousand heartbeats begin one.
+    assert!((value / (90.0 * 86_400.0 * 0.009) - 1.0).abs() < 0.1, "{value}");
+    assert_eq!(fleet.value, bad.value);
+    let (high, alone) = (fleet.ci_high.expect("an end"), bad.ci_high.expect("an end"));
+    let never = good.ci_high.expect("it was observed");
+    assert!(never > 0.0 && high >= alone && high < alone + never, "what was never seen counts up to its bound");
+    let of_one = both.qos.false_failures_per_node_year.value.expect("both were observed");
+    assert!((of_one * 100.0 / 365.25 / value - 1.0).abs() < 1e-9);
+}
+
+#[test]
 fn a_run_that_is_stopped_says_what_it_has() {
     let group = Group { heartbeats: 1_000_000, ..Group::default() };
     let outcome = systole_sim::run::run_while(&group.into(), |progress| progress.sent < 200_000);

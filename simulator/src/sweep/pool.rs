@@ -1,14 +1,14 @@
 //! Several seeds of one setting, taken together.
 //!
-//! Counts and the time over which they were counted are added up; the interval is that of the sum.
-//! Fewer than 30 false failures are taken as Poisson; above that, each run brings the error that
+//! Counts and the time over which they were counted are added up, group by group; the interval is that of the sum.
+//! Fewer than 30 false failures of a group are taken as Poisson; above that, each run brings the error that
 //! its own batches gave. Distributions of times are mixed, each crash counting once; a crash that
 //! was not failed before its node came back stays in the denominator, as a time without an end.
 
 use crate::estimate::{Estimate, Pair, RARE, rate};
 use crate::qos::SHARES;
 
-use super::record::Record;
+use super::record::{Failures, Record};
 
 /// What several runs of one setting say together.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub(crate) struct Pooled {
     pub(crate) crashes: u64,
     /// Not suspected before the node was back.
     pub(crate) missed: u64,
-    /// False failures per day and node.
+    /// False failures per day and node, of the fleet's nodes on average.
     pub(crate) per_node_day: Estimate,
     /// From crash to *suspect*.
     pub(crate) suspected: Mixture,
@@ -66,22 +66,31 @@ impl Pooled {
     }
 }
 
+/// Each group's rate per day, and from all of them that of the fleet's nodes on average.
 fn per_node_day(records: &[&Record]) -> Estimate {
-    let days = |record: &Record| record.observed_s / 86_400.0;
-    let pairs: Vec<Pair> =
-        records.iter().map(|record| Pair { above: record.qos.false_failures as f64, below: days(record) }).collect();
+    let groups = records.first().map_or(0, |record| record.groups.len());
+    let runs = |group| records.iter().filter_map(move |record| record.groups.get(group)).collect::<Vec<&Failures>>();
+    let rates: Vec<Estimate> = (0..groups).map(|group| per_day(&runs(group))).collect();
+    let nodes: f64 = records.first().map_or(0.0, |record| f64::from(record.nodes));
+    Estimate::sum(&rates).times(1.0 / nodes)
+}
+
+/// In one whole group, over several runs of it.
+fn per_day(runs: &[&Failures]) -> Estimate {
+    // For how long all of its nodes were observed at once.
+    let days = |run: &Failures| run.observed_s / f64::from(run.nodes) / 86_400.0;
+    let pairs: Vec<Pair> = runs.iter().map(|run| Pair { above: run.false_failures as f64, below: days(run) }).collect();
     let (count, observed) =
         pairs.iter().fold((0.0, 0.0), |(count, days), pair| (count + pair.above, days + pair.below));
     if count < RARE {
         return rate(&pairs);
     }
-    let variance: f64 = records
+    let variance: f64 = runs
         .iter()
-        .map(|record| {
-            let batches = record.qos.false_failures_per_fleet_day.standard_error;
-            let error = batches.map(|error| error / f64::from(record.nodes) * days(record));
+        .map(|run| {
+            let error = run.per_day_standard_error.map(|error| error * days(run));
             // Too few to have been seen in many batches: Poisson, where the variance is the count.
-            error.map_or(record.qos.false_failures as f64, |error| error * error)
+            error.map_or(run.false_failures as f64, |error| error * error)
         })
         .sum();
     let (value, error) = (count / observed, libm::sqrt(variance) / observed);
@@ -149,7 +158,7 @@ fn reached(times: &[f64], at: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::run::run;
-    use crate::scenario::Group;
+    use crate::scenario::{Group, Scenario};
 
     fn records(loss: &str, seeds: u64) -> Vec<Record> {
         (0..seeds)
@@ -208,6 +217,37 @@ mod tests {
         let days: f64 = records.iter().map(|record| record.observed_s / 86_400.0).sum();
         assert_eq!(pooled.per_node_day.value, Some(0.0));
         assert!(pooled.per_node_day.ci_high.is_some_and(|high| (high * days - 3.66).abs() < 0.01));
+    }
+
+    #[test]
+    fn a_group_counts_by_its_nodes_however_long_it_was_watched() {
+        let group = |name: &str, nodes: u32, beats: u64, loss: &str| Group {
+            name: name.into(),
+            nodes,
+            heartbeats: beats * u64::from(nodes),
+            loss: loss.parse().expect("a loss"),
+            detector: "fixed:timeout=1.5s".parse().expect("a detector"),
+            confirm: "1s".parse().expect("a wait"),
+            ..Group::default()
+        };
+        let groups = vec![group("bad", 30, 400, "0.1"), group("good", 10, 40_000, "none")];
+        let records: Vec<Record> = (0..3)
+            .map(|seed| {
+                let scenario = Scenario { seed, groups: groups.clone(), ..Scenario::default() };
+                Record::of(&scenario, &run(&scenario, |_| {}))
+            })
+            .collect();
+        let pooled = Pooled::of(&records.iter().collect::<Vec<_>>()).per_node_day;
+        let bad: Vec<&Failures> = records.iter().map(|record| &record.groups[0]).collect();
+        let (bad, per_day) = (per_day(&bad), pooled.times(40.0));
+        // The bad ones are three of four nodes, though but three of a hundred heartbeats.
+        let close = |one: Option<f64>, other: Option<f64>| {
+            one.zip(other).is_some_and(|(one, other)| one > 0.0 && (one / other - 1.0).abs() < 1e-3)
+        };
+        assert!(close(per_day.value, bad.value), "{per_day:?} {bad:?}");
+        assert!(close(per_day.ci_low, bad.ci_low) && close(per_day.ci_high, bad.ci_high), "{per_day:?} {bad:?}");
+        let each = records.iter().map(|record| record.qos.false_failures_per_fleet_day.value.expect("observed"));
+        assert!(close(Some(each.sum::<f64>() / 3.0), per_day.value));
     }
 
     #[test]

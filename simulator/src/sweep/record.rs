@@ -43,11 +43,26 @@ pub(crate) struct Record {
     pub(crate) span_s: f64,
     /// How long all nodes together were up and observed, in seconds: what false failures are held against.
     pub(crate) observed_s: f64,
+    /// What each group adds to the fleet's false failures.
+    pub(crate) groups: Vec<Failures>,
     /// What it says about the detector.
     #[serde(flatten)]
     pub(crate) qos: Qos,
     /// The hash of all transitions, as 16 hexadecimal digits.
     pub(crate) trace_hash: String,
+}
+
+/// The false failures of one group's nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Failures {
+    /// How many nodes it has.
+    pub(crate) nodes: u32,
+    /// How many there were.
+    pub(crate) false_failures: u64,
+    /// How long its nodes together were up and observed.
+    pub(crate) observed_s: f64,
+    /// The standard error of their rate per day in the whole group, where it comes from batches.
+    pub(crate) per_day_standard_error: Option<f64>,
 }
 
 /// What tells a run from all others: 32 hexadecimal digits.
@@ -69,7 +84,17 @@ pub(crate) fn key(scenario: &Scenario) -> String {
 impl Record {
     /// What came out of a run that wasn't stopped.
     pub(crate) fn of(scenario: &Scenario, outcome: &Outcome) -> Self {
+        let mut observed = vec![0.0; scenario.groups.len()];
+        outcome.nodes.iter().for_each(|node| observed[node.group as usize] += node.up.secs_f64());
+        let groups = scenario.groups.iter().zip(&outcome.groups).zip(&observed);
+        let groups = groups.map(|((group, qos), observed_s)| Failures {
+            nodes: group.nodes,
+            false_failures: qos.false_failures,
+            observed_s: *observed_s,
+            per_day_standard_error: qos.false_failures_per_fleet_day.standard_error,
+        });
         Self {
+            groups: groups.collect(),
             key: key(scenario),
             version: VERSION.into(),
             seed: scenario.seed,
@@ -82,7 +107,7 @@ impl Record {
             datagrams_arrived: outcome.datagrams,
             datagrams_dropped: outcome.datagrams_dropped,
             span_s: outcome.span_s,
-            observed_s: outcome.nodes.iter().map(|node| node.up.secs_f64()).sum(),
+            observed_s: observed.iter().sum(),
             qos: outcome.qos.clone(),
             trace_hash: format!("{:016x}", outcome.trace_hash),
         }
