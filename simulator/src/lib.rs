@@ -55,6 +55,7 @@ pub mod sweep;
 mod tables;
 pub mod theory;
 pub mod trace;
+pub mod traffic;
 pub mod transport;
 pub mod truth;
 pub mod validate;

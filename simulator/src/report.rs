@@ -37,8 +37,8 @@ pub fn json(scenario: &Scenario, outcome: &Outcome) -> Value {
         "datagrams_sent": outcome.datagrams_sent,
         "datagrams_arrived": outcome.datagrams,
         "datagrams_dropped": outcome.datagrams_dropped,
-        "heartbeats_per_second": outcome.heartbeats as f64 / outcome.span_s,
-        "bytes_per_second": bytes_per_second(outcome),
+        "heartbeats_per_second": outcome.heartbeats_per_second(),
+        "bytes_per_second": outcome.bytes_per_second(),
         "span_s": outcome.span_s,
         "detection_bound_s": scenario.bound().secs_f64(),
         "mistakes_of_worst_node": worst(outcome),
@@ -46,10 +46,13 @@ pub fn json(scenario: &Scenario, outcome: &Outcome) -> Value {
     });
     add(&mut all, &outcome.qos);
     if outcome.groups.len() > 1 {
-        let groups = scenario.groups.iter().zip(&outcome.groups).zip(worst_of_each(outcome));
-        let groups = groups.map(|((group, qos), worst)| {
+        let worst = worst_of_each(outcome);
+        let groups = scenario.groups.iter().zip(&outcome.groups).zip(&outcome.traffic).zip(worst);
+        let groups = groups.map(|(((group, qos), traffic), worst)| {
             let mut one = json!({
                 "group": group.name,
+                "heartbeats_per_second": traffic.heartbeats_per_second(),
+                "bytes_per_second": traffic.bytes_per_second(),
                 "detection_bound_s": group.bound().secs_f64(),
                 "mistakes_of_worst_node": worst,
             });
@@ -113,7 +116,8 @@ pub fn table(scenario: &Scenario, outcome: &Outcome) -> String {
         row("stopped early", format!("after {} of {} heartbeats", outcome.heartbeats, scenario.heartbeats()));
     }
     row("heartbeats", format!("{} sent, {} believed", outcome.heartbeats, outcome.heartbeats_believed));
-    let traffic = [outcome.heartbeats as f64 / outcome.span_s, bytes_per_second(outcome)].map(number);
+    let traffic = [outcome.heartbeats_per_second(), outcome.bytes_per_second()];
+    let traffic = traffic.map(|rate| rate.map_or("?".into(), number));
     row("traffic", format!("{} heartbeats/s, {} bytes/s with headers", traffic[0], traffic[1]));
     if outcome.datagrams_dropped > 0 {
         row("dropped by the monitor", format!("{} datagrams", outcome.datagrams_dropped));
@@ -174,14 +178,6 @@ fn causes(row: &mut impl FnMut(&str, String), causes: &Causes) {
         row("  due to", named.join(", "));
     }
 }
-
-/// On the wire, with the headers of UDP and IPv4.
-fn bytes_per_second(outcome: &Outcome) -> f64 {
-    (outcome.bytes_sent + outcome.datagrams_sent * HEADERS) as f64 / outcome.span_s
-}
-
-/// 20 bytes of IPv4 and 8 of UDP in front of each datagram (RFC 791, RFC 768).
-const HEADERS: u64 = 28;
 
 fn times(row: &mut impl FnMut(&str, String), name: &str, times: &Times) {
     let mean = Estimate { value: times.mean, ci_low: times.ci_low, ci_high: times.ci_high, standard_error: None };

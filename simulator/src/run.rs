@@ -20,6 +20,7 @@ use crate::meter::Meter;
 use crate::qos::{NodeQos, Qos, Tally};
 use crate::scenario::Scenario;
 use crate::slice::Slice;
+use crate::traffic::Traffic;
 use crate::truth::Fact;
 use crate::world::{Counts, Watch, World};
 
@@ -49,6 +50,8 @@ pub struct Outcome {
     /// Datagrams that arrived and were lost all the same: the monitor's buffer was full, or there
     /// was no monitor.
     pub datagrams_dropped: u64,
+    /// What each group sent, and from when until when.
+    pub traffic: Vec<Traffic>,
     /// How long the run was, in virtual seconds.
     pub span_s: f64,
     /// A hash of every transition (time, node, from, to): equal runs have equal ones.
@@ -61,6 +64,18 @@ pub struct Outcome {
     pub groups: Vec<Qos>,
     /// What it says about each node; if the run was stopped, about those that had their turn.
     pub nodes: Vec<NodeQos>,
+}
+
+impl Outcome {
+    /// Heartbeats a second of the whole fleet: what its groups send on average, from the first to the last of each.
+    pub fn heartbeats_per_second(&self) -> Option<f64> {
+        self.traffic.iter().map(Traffic::heartbeats_per_second).sum()
+    }
+
+    /// Bytes a second of the whole fleet on the wire, with the headers of UDP and IPv4.
+    pub fn bytes_per_second(&self) -> Option<f64> {
+        self.traffic.iter().map(Traffic::bytes_per_second).sum()
+    }
 }
 
 /// Runs a scenario to its end.
@@ -180,6 +195,7 @@ fn assert_possible(scenario: &Scenario) {
 struct Part {
     first: u32,
     counts: Counts,
+    traffic: Vec<Traffic>,
     believed: u64,
     span: Span,
     trace_hash: u64,
@@ -211,6 +227,7 @@ fn run_part(
     Part {
         first: places.start,
         counts: world.counts(),
+        traffic: world.traffic().to_vec(),
         believed: world.believed(),
         span: world.now().since(Instant::ORIGIN),
         trace_hash: world.trace_hash(),
@@ -224,16 +241,19 @@ fn run_part(
 fn sum(scenario: &Scenario, parts: &[Part], incomplete: bool) -> Outcome {
     let total = |count: fn(&Part) -> u64| parts.iter().map(count).sum::<u64>();
     let mut groups: Vec<Tally> = scenario.groups.iter().map(Tally::of_group).collect();
+    let mut traffic = vec![Traffic::default(); groups.len()];
     for part in parts {
         groups.iter_mut().zip(&part.groups).for_each(|(group, part)| group.add_part(part));
+        traffic.iter_mut().zip(&part.traffic).for_each(|(group, part)| group.add(part));
     }
     Outcome {
         heartbeats: total(|part| part.counts.sent),
         heartbeats_believed: total(|part| part.believed),
-        datagrams_sent: total(|part| part.counts.datagrams_sent),
-        bytes_sent: total(|part| part.counts.bytes_sent),
+        datagrams_sent: traffic.iter().map(|group| group.all.datagrams).sum(),
+        bytes_sent: traffic.iter().map(|group| group.all.bytes).sum(),
         datagrams: total(|part| part.counts.arrived),
         datagrams_dropped: total(|part| part.counts.dropped),
+        traffic,
         span_s: parts.iter().map(|part| part.span).max().unwrap_or_default().secs_f64(),
         trace_hash: parts.iter().fold(scenario.seed, |sum, part| sum.wrapping_add(part.trace_hash)),
         stopped: incomplete || parts.iter().any(|part| part.stopped),

@@ -20,6 +20,7 @@ use crate::random::mix;
 use crate::scenario::Scenario;
 use crate::sender::{Act, Sender};
 use crate::slice::Slice;
+use crate::traffic::{Load, Traffic};
 use crate::truth::Fact;
 
 /// Whoever wants to see everything that happens, in order.
@@ -64,6 +65,8 @@ pub(crate) struct World<'a> {
     verdicts: Vec<Verdict>,
     traces: Vec<Trace>,
     counts: Counts,
+    /// What each group sent.
+    traffic: Vec<Traffic>,
 }
 
 /// What was counted during a run.
@@ -71,9 +74,6 @@ pub(crate) struct World<'a> {
 pub(crate) struct Counts {
     /// Heartbeats sent, copies not counted.
     pub(crate) sent: u64,
-    /// Datagrams sent, and how long they are together, headers of the network not counted.
-    pub(crate) datagrams_sent: u64,
-    pub(crate) bytes_sent: u64,
     /// Datagrams that came through.
     pub(crate) arrived: u64,
     /// Datagrams that arrived and found no room, or no monitor.
@@ -117,6 +117,7 @@ impl<'a> World<'a> {
             verdicts: Vec::new(),
             traces: vec![Trace::default(); slice.len()],
             counts: Counts::default(),
+            traffic: vec![Traffic::default(); scenario.groups.len()],
         }
     }
 
@@ -158,6 +159,11 @@ impl<'a> World<'a> {
     /// What was counted so far.
     pub(crate) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// What each group has sent.
+    pub(crate) fn traffic(&self) -> &[Traffic] {
+        &self.traffic
     }
 
     /// Heartbeats that were believed.
@@ -215,9 +221,9 @@ impl<'a> World<'a> {
             Act::Beat { again } => {
                 self.counts.sent += 1;
                 let beat = Arrival { at, node, life: sender.life, seq: sender.seq, due: Some(sender.due(sender.seq)) };
-                self.send(beat);
+                self.send(beat, 1);
                 if again {
-                    self.send(beat);
+                    self.send(beat, 0);
                 }
                 return;
             }
@@ -229,17 +235,19 @@ impl<'a> World<'a> {
             Act::Stop => Fact::Stopped,
             Act::Leave => {
                 let goodbye = Arrival { at, node, life: sender.life, seq: sender.seq + 1, due: None };
-                self.send(goodbye);
+                self.send(goodbye, 0);
                 Fact::Left
             }
         };
         self.happened.push(Happening::Fact(at, node, fact));
     }
 
-    fn send(&mut self, sent: Arrival) {
-        self.counts.datagrams_sent += 1;
-        self.counts.bytes_sent += self.judge.size(&sent) as u64;
-        if self.lines[self.slice.actor(sent.node).group as usize].is_some() {
+    /// Sends a datagram that counts as so many heartbeats: a copy and a goodbye as none.
+    fn send(&mut self, sent: Arrival, heartbeats: u64) {
+        let group = self.slice.actor(sent.node).group as usize;
+        let load = Load { heartbeats, datagrams: 1, bytes: self.judge.size(&sent) as u64 };
+        self.traffic[group].note(sent.at, load);
+        if self.lines[group].is_some() {
             self.outgoing.push(sent);
         } else {
             self.carry(sent, sent.at);

@@ -373,6 +373,29 @@ fn a_fleet_of_several_groups_weighs_each_by_its_nodes() {
 }
 
 #[test]
+fn traffic_is_what_groups_send_while_they_send() {
+    let group = |name: &str, nodes: u32, interval: u64, beats: u64| Group {
+        name: name.into(),
+        nodes,
+        interval: Span::from_millis(interval),
+        heartbeats: beats * u64::from(nodes),
+        ..Group::default()
+    };
+    // One of 200 s, one of an hour, and a monitor that waits for hours before it calls anybody failed.
+    let groups = vec![group("brief", 50, 1_000, 200), group("long", 5, 500, 7_200)];
+    let groups: Vec<Group> =
+        groups.into_iter().map(|group| Group { confirm: Wait::Span(Span::from_secs(20_000)), ..group }).collect();
+    let outcome = run(&Scenario { groups, ..Scenario::default() }, |_| {});
+    assert!(outcome.span_s > 20_000.0);
+    let rate = outcome.heartbeats_per_second().expect("there are many");
+    assert!((rate / 60.0 - 1.0).abs() < 0.01, "{rate}");
+    let bytes = outcome.bytes_per_second().expect("there are many") / rate;
+    assert!(bytes > 80.0 && bytes < 120.0, "{bytes}");
+    let one = run(&Group { heartbeats: 10, ..Group::default() }.into(), |_| {});
+    assert_eq!(one.heartbeats_per_second(), Some(1.0));
+}
+
+#[test]
 fn a_run_that_is_stopped_says_what_it_has() {
     let group = Group { heartbeats: 1_000_000, ..Group::default() };
     let outcome = systole_sim::run::run_while(&group.into(), |progress| progress.sent < 200_000);

@@ -19,6 +19,7 @@ use crate::qos::Times;
 use crate::rare::Rarity;
 use crate::report::{VERSION, number};
 use crate::scenario::{Group, Scenario};
+use crate::traffic::HEADERS;
 
 /// What is asked, before anything can fail: one line.
 pub(super) fn head(demands: &[Demand], network: &Network, care: Care) -> String {
@@ -365,7 +366,7 @@ fn heartbeats_per_s(demand: &Demand, settings: &Settings) -> f64 {
 }
 
 fn bits_per_s(heartbeats_per_s: f64) -> f64 {
-    heartbeats_per_s * 8.0 * (HEADER + HEADERS) as f64
+    heartbeats_per_s * 8.0 * (HEADER as u64 + HEADERS) as f64
 }
 
 /// The same question with another seed.
@@ -401,6 +402,4 @@ fn quoted(model: &impl ToString) -> String {
     if text.contains(['|', '>', '&', ' ']) { format!("'{text}'") } else { text }
 }
 
-/// Bytes of UDP and IPv4 headers (RFC 768, RFC 791).
-const HEADERS: usize = 28;
 const WEEK: f64 = 604_800.0;
