@@ -6,8 +6,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::Instant;
-use crate::wire::Message;
+use crate::wire::{Extras, Kind, Message};
+use crate::{Instant, NodeId, Reject};
 
 /// The latest of what a node told about itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +20,20 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// What a node told, read back from where it was kept: nothing that no message could have said.
+    ///
+    /// # Errors
+    /// A text that isn't one, a number that isn't finite, a name that is there twice, or more than 16 of a kind.
+    pub fn new(version: Option<&str>, metrics: &[(&str, f64)], labels: &[(&str, &str)]) -> Result<Self, Reject> {
+        let nobody = NodeId::from_bytes([0; 16]);
+        let extras = Extras::pairs(metrics, labels);
+        let message = Message { version, extras, ..Message::of(Kind::Heartbeat, nobody) };
+        message.check()?;
+        let mut payload = Self::default();
+        payload.take(&message);
+        Ok(payload)
+    }
+
     /// The version that the node said it runs.
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
@@ -70,6 +84,37 @@ impl Payload {
             }
         } else {
             self.metrics = message.extras.metrics().map(|(name, value)| (name.into(), value)).collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_back_is_what_was_told() {
+        let extras = Extras::pairs(&[("cpu", 0.5), ("mem", 1.0)], &[("zone", "eu-1")]);
+        let message = Message { version: Some("1.2"), extras, ..Message::heartbeat("a") };
+        let mut told = Payload::default();
+        told.take(&message);
+        let metrics: Vec<_> = told.metrics().collect();
+        let labels: Vec<_> = told.labels().collect();
+        assert_eq!(Payload::new(told.version(), &metrics, &labels), Ok(told.clone()));
+        assert_eq!(Payload::new(None, &[], &[]), Ok(Payload::default()));
+    }
+
+    #[test]
+    fn what_no_message_could_have_said_is_refused() {
+        for (version, metrics, labels) in [
+            (Some(""), &[][..], &[][..]),
+            (Some("1 2"), &[], &[]),
+            (None, &[("cpu", f64::NAN)], &[]),
+            (None, &[("cpu", 1.0), ("cpu", 2.0)], &[]),
+            (None, &[], &[("zone", "a\nb")]),
+            (None, &[("x", 0.0); 17], &[]),
+        ] {
+            assert_eq!(Payload::new(version, metrics, labels), Err(Reject::BadValue));
         }
     }
 }
