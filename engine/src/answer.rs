@@ -7,9 +7,11 @@
 use systole_core::guard::{Hold, ScopeName};
 use systole_core::{Called, Group, Liveness, Monitor, NodeIx, NodeView, Payload, Withheld};
 
+use crate::clock::Reading;
 use crate::model::Counts;
 use crate::profile::Profile;
-use crate::query::{Filter, GroupReport, HeldReport, HoldReport, Row, SLICE, Slice};
+use crate::query::{Beliefs, Filter, GroupReport, HeldReport, HoldReport, Row, SLICE, Slice};
+use crate::store::snapshot;
 
 /// One node.
 pub fn row(monitor: &Monitor, view: &NodeView<'_>) -> Row {
@@ -42,6 +44,15 @@ pub fn slice(monitor: &Monitor, from: usize, most: usize, filter: &Filter) -> Sl
         }
     }
     Slice { rows, next: after(monitor, end) }
+}
+
+/// What is believed of the nodes among the [`SLICE`] places from `from` on, as bytes to be kept.
+pub fn beliefs(monitor: &Monitor, from: usize, reading: Reading) -> Beliefs {
+    let end = from.saturating_add(SLICE).min(monitor.places());
+    let mut bytes = Vec::with_capacity(SLICE * USUAL);
+    let beliefs = (from..end).filter_map(|place| monitor.belief(NodeIx::new(place)));
+    let count = beliefs.map(|belief| snapshot::emit(&belief, reading, &mut bytes)).count();
+    Beliefs { bytes, count: count as u32, next: after(monitor, end) }
 }
 
 /// All nodes by state.
@@ -96,6 +107,9 @@ fn has_label(payload: Option<&Payload>, name: &str, text: &str) -> bool {
 fn after(monitor: &Monitor, place: usize) -> Option<usize> {
     (place < monitor.places()).then_some(place)
 }
+
+/// Bytes that a belief usually takes in a snapshot.
+const USUAL: usize = 96;
 
 fn add_counts(counts: &mut Counts, group: &Group) {
     for liveness in Liveness::ALL {

@@ -3,8 +3,9 @@
 //! ```text
 //!   shard 0 ─┐                          ┌─ http (its own thread and runtime)
 //!   shard 1 ─┼─ events ─► journal ──────┤
-//!   shard n ─┘            (its own      └─ asks the shards, reads the journal
-//!                          thread)
+//!   shard n ─┘               │          └─ asks the shards, reads the journal
+//!      ▲                     ▼
+//!      └─ beliefs ────► state directory (two threads of its own)
 //! ```
 //!
 //! The sockets of one address live and die together: closing one renumbers the others in the
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, anyhow, bail};
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::bounded;
 use mio::{Poll, Waker};
 use systole_core::config::{Config, Plan};
 use systole_core::{Monitor, Share};
@@ -28,7 +29,7 @@ use crate::config::Setup;
 use crate::http::{self, Control, Server};
 use crate::query::ShardHandle;
 use crate::shard::{self, Council, Horizon, Outlet, Parts, Peer, RESERVE, WAKER};
-use crate::store::{Chorus, Journal, JournalWriter, Record};
+use crate::store::{Journal, Keeping, Restored, State};
 use crate::udp::{self, Options, Socket};
 
 /// Events of each shard that may wait for the journal.
@@ -50,10 +51,12 @@ const SHARDS_MAX: usize = 64;
 pub struct Daemon {
     udp: Vec<SocketAddr>,
     receive_buffer: usize,
-    shards: Vec<JoinHandle<io::Result<()>>>,
+    shards: Vec<JoinHandle<io::Result<Monitor>>>,
     wakers: Vec<Arc<Waker>>,
     stop: Arc<AtomicBool>,
     journal: JoinHandle<()>,
+    keeping: Option<Keeping>,
+    restored: Option<Restored>,
     http: Option<Server>,
 }
 
@@ -73,7 +76,6 @@ pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
     let receive_buffer = groups.iter().flatten().map(Socket::receive_buffer).min().unwrap_or(0);
     let listener = setup.listen.http.map(listen_http).transpose()?;
 
-    let (journal, writer) = Journal::new(setup.events.keep);
     let (events, events_out) = bounded(EVENTS_QUEUE * (shards + 1));
     let stop = Arc::new(AtomicBool::new(false));
     let polls: Vec<Poll> = (0..shards).map(|_| Poll::new()).collect::<Result<_, _>>()?;
@@ -86,18 +88,33 @@ pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
     let (queries, queries_out): (Vec<_>, Vec<_>) = (0..shards).map(|_| bounded(QUERIES)).unzip();
     let handles = (0..).zip(queries).zip(&wakers);
     let handles = handles.map(|((shard, queries), waker)| ShardHandle { shard, queries, waker: Arc::clone(waker) });
-    let control = Control { shards: handles.collect(), journal, clock, started: clock.now() };
+    let handles: Vec<ShardHandle> = handles.collect();
+    let mut monitors: Vec<Monitor> = configs.into_iter().map(|config| Monitor::new(config, clock.now())).collect();
+    // What arrives while the former life is read waits in the sockets.
+    let mut state = setup.state_dir.as_deref().map(|dir| State::open(dir, setup, clock)).transpose()?;
+    let restored = state.as_mut().map(|state| state.restore(&mut monitors));
 
     // From here on threads run; what can fail for reasons outside has been done.
+    let (keeping, journal, writer) = match state {
+        Some(state) => {
+            let (keeping, journal, writer) = state.keep(handles.clone())?;
+            (Some(keeping), journal, writer)
+        }
+        None => {
+            let (journal, writer) = Journal::new(setup.events.keep);
+            (None, journal, writer)
+        }
+    };
+    let control = Control { shards: handles, journal, clock, started: clock.now() };
     let lost = Arc::new(AtomicU64::new(0));
     let mut sockets_of = transpose(groups, shards);
     let mut running = Vec::with_capacity(shards);
-    let ends = polls.into_iter().zip(inboxes_out).zip(queries_out).zip(configs).zip(Council::seats(shards));
-    for (index, ((((poll, inbox), queries), config), council)) in (0u32..).zip(ends) {
-        let share = config.plan().share;
+    let ends = polls.into_iter().zip(inboxes_out).zip(queries_out).zip(monitors).zip(Council::seats(shards));
+    for (index, ((((poll, inbox), queries), monitor), council)) in (0u32..).zip(ends) {
+        let share = monitor.config().plan().share;
         let parts = Parts {
             shard: index,
-            monitor: Monitor::new(config, clock.now()),
+            monitor,
             sockets: sockets_of.remove(0),
             poll,
             outlet: Outlet::new(index, share, events.clone(), Arc::clone(&peers), Arc::clone(&lost), unbound),
@@ -112,8 +129,9 @@ pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
         running.push(spawn(&format!("systole-shard-{index}"), move || shard::run(parts))?);
     }
     drop(events);
-    let journal = spawn("systole-journal", move || keep(&events_out, writer))?;
-    let mut daemon = Daemon { udp, receive_buffer, shards: running, wakers, stop, journal, http: None };
+    let journal = spawn("systole-journal", move || writer.keep(&events_out))?;
+    let mut daemon =
+        Daemon { udp, receive_buffer, shards: running, wakers, stop, journal, keeping, restored, http: None };
     match listener.map(|listener| http::start(listener, control)).transpose() {
         Ok(server) => daemon.http = server,
         Err(error) => {
@@ -145,9 +163,15 @@ impl Daemon {
         self.receive_buffer
     }
 
+    /// What it believed again from the start; nothing without a state directory.
+    pub const fn restored(&self) -> Option<&Restored> {
+        self.restored.as_ref()
+    }
+
     /// Whether every thread that should run still does.
     pub fn is_whole(&self) -> bool {
-        !self.journal.is_finished() && self.shards.iter().all(|shard| !shard.is_finished())
+        let keeping = self.keeping.as_ref().is_none_or(Keeping::is_whole);
+        keeping && !self.journal.is_finished() && self.shards.iter().all(|shard| !shard.is_finished())
     }
 
     /// Ends all threads and closes all sockets. Returns when nothing is left.
@@ -163,11 +187,13 @@ impl Daemon {
             // One that can't be woken has ended already; joining it tells why.
             let _ = waker.wake();
         }
+        let mut monitors = Vec::with_capacity(self.shards.len());
         for (index, shard) in self.shards.into_iter().enumerate() {
             let ended = shard.join().map_err(|_| anyhow!("shard {index} panicked; that is a bug, please report it"))?;
-            ended.with_context(|| format!("shard {index} can't wait for its sockets"))?;
+            monitors.push(ended.with_context(|| format!("shard {index} can't wait for its sockets"))?);
         }
-        self.journal.join().map_err(|_| anyhow!("the journal panicked; that is a bug, please report it"))
+        self.journal.join().map_err(|_| anyhow!("the journal panicked; that is a bug, please report it"))?;
+        self.keeping.map_or(Ok(()), |keeping| keeping.end(&monitors))
     }
 }
 
@@ -225,15 +251,6 @@ fn transpose(groups: Vec<Vec<Socket>>, shards: usize) -> Vec<Vec<Socket>> {
         }
     }
     sockets_of
-}
-
-/// Keeps events as they come, many at a time, until the last shard has gone.
-fn keep(events: &Receiver<Record>, mut writer: JournalWriter) {
-    let mut chorus = Chorus::default();
-    while let Ok(first) = events.recv() {
-        let records = std::iter::once(first).chain(events.try_iter().take(1_024));
-        writer.append(records.filter(|record| chorus.is_news(record)));
-    }
 }
 
 fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<JoinHandle<T>> {

@@ -139,7 +139,7 @@ impl Demo {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = Listen { udp: vec![any], http: Some(any), ..Listen::default() };
         // Every node may come, be suspected, fail and come back, and nothing of it is lost.
-        let events = Events { keep: 4 * self.roster.len() as usize + 100_000 };
+        let events = Events { keep: 4 * self.roster.len() as usize + 100_000, ..Events::default() };
         // A rack that dies is held like any group that falls silent as one; there isn't time for ten minutes of that.
         let guard = Some(GuardSettings { longest: held(self.interval), rate: 1e6, ..GuardSettings::default() });
         let usual = Setup::default();

@@ -71,6 +71,42 @@ pub struct Status {
     pub conflicts: u64,
     /// The number of the latest event.
     pub events_last: u64,
+    /// How the state directory is; null if there is none, and what is known ends with the process.
+    #[serde(default)]
+    pub state_dir: Option<StateDir>,
+}
+
+/// What is kept over a restart, and whether that works. Where it doesn't, heartbeats, verdicts and events go on in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StateDir {
+    /// Where it is.
+    pub dir: String,
+    /// Why events can't be written at present; null while all is well.
+    pub failing: Option<String>,
+    /// Since when.
+    pub failing_since: Option<String>,
+    /// Whatever the disk refused since the start: events, snapshots, looks into the past.
+    pub errors_total: u64,
+    /// The first event on the disk.
+    pub events_first: Option<u64>,
+    /// The last event on the disk; 0 if there is none. In good health it is the latest there is.
+    pub events_last: u64,
+    /// Events that were told while the disk failed, and left memory before it took them.
+    pub events_unwritten_total: u64,
+    /// When the latest snapshot of all beliefs was begun.
+    pub snapshot_at: Option<String>,
+    /// The last event that is certainly in it.
+    pub snapshot_as_of: Option<u64>,
+    /// How many nodes are in it.
+    pub snapshot_nodes: Option<u64>,
+    /// Why no newer one can be written at present; null while all is well.
+    pub snapshot_failing: Option<String>,
+    /// Since when.
+    pub snapshot_failing_since: Option<String>,
+    /// Snapshots that couldn't be written since the start.
+    pub snapshot_errors_total: u64,
+    /// Files that were damaged, foreign or of a newer version at the start: kept aside as `*.refused`.
+    pub refused: Vec<String>,
 }
 
 /// One thread that owns one socket on each address and the nodes steered to it.
@@ -362,6 +398,9 @@ pub struct Event {
 pub struct Evidence {
     /// When the last heartbeat arrived.
     pub last_arrival: Option<String>,
+    /// When the monitor was restarted, if nothing was heard of the node since: the deadline counts from then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub taken_over: Option<String>,
     /// Until when silence was normal.
     pub deadline: String,
     /// What had to pass after that before "failed".

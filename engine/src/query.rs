@@ -43,6 +43,13 @@ pub enum Query {
         /// Where the rows go.
         reply: oneshot::Sender<Slice>,
     },
+    /// What is believed of the nodes among the [`SLICE`] places from `from` on, to be kept.
+    Beliefs {
+        /// The first place to look at.
+        from: usize,
+        /// Where it goes.
+        reply: Sender<Beliefs>,
+    },
 }
 
 /// How a shard is doing.
@@ -174,6 +181,17 @@ pub struct Row {
 pub struct Slice {
     /// The wanted nodes among the places looked at, in the order of their places.
     pub rows: Vec<Row>,
+    /// Where to go on; none at the table's end.
+    pub next: Option<usize>,
+}
+
+/// What is believed of part of a shard's table, as a snapshot keeps it.
+#[derive(Clone, Debug)]
+pub struct Beliefs {
+    /// One belief after the other.
+    pub bytes: Vec<u8>,
+    /// How many there are.
+    pub count: u32,
     /// Where to go on; none at the table's end.
     pub next: Option<usize>,
 }

@@ -23,6 +23,8 @@ pub fn node_reason(row: &Row, reading: Reading) -> String {
     let since = unix(row.since);
     let at = moment(since, since);
     let group = &*row.group;
+    // What was concluded before a restart nobody here has seen the grounds of.
+    let before = proof.taken_over.filter(|restart| since < *restart);
     match (row.liveness, proof.last_arrival) {
         (Liveness::Unseen, _) => format!(
             "unseen since {at}: listed in the configuration, no heartbeat yet; {} (group {group})",
@@ -32,11 +34,11 @@ pub fn node_reason(row: &Row, reading: Reading) -> String {
         ),
         (Liveness::Alive, _) => {
             let held = held_reason(row, reading).map_or_else(String::new, |held| format!("; {held}"));
-            format!("alive since {at}: {}; {}{held}", basis(&proof, group, since, None), losses(&proof))
+            format!("alive since {at}: {}; {}{held}", basis(&proof, group, since, None, "alive"), losses(&proof))
         }
         (Liveness::Suspect, _) => format!(
             "suspect since {at}: {}; {}; {}; {}",
-            basis(&proof, group, since, None),
+            basis(&proof, group, since, None, if before.is_some() { "suspect" } else { "alive" }),
             held_reason(row, reading).unwrap_or_else(|| {
                 format!("failed at {} unless a heartbeat arrives", moment(unix(row.evidence.due), since))
             }),
@@ -45,7 +47,18 @@ pub fn node_reason(row: &Row, reading: Reading) -> String {
         ),
         (Liveness::Failed, Some(_)) => format!(
             "failed at {at}: {}; {}; {}",
-            basis(&proof, group, since, Some(proof.confirm_ms)),
+            basis(&proof, group, since, Some(proof.confirm_ms), EITHER),
+            losses(&proof),
+            lag(&proof),
+        ),
+        (Liveness::Failed, None) if let Some(restart) = before => format!(
+            "failed at {at}: concluded before the monitor restarted at {}, and not heard since ({})",
+            moment(restart, since),
+            life(&proof, group),
+        ),
+        (Liveness::Failed, None) if proof.taken_over.is_some() => format!(
+            "failed at {at}: {}; {}; {}",
+            basis(&proof, group, since, Some(proof.confirm_ms), EITHER),
             losses(&proof),
             lag(&proof),
         ),
@@ -168,7 +181,7 @@ fn changed(at: u64, group: &str, from: Liveness, to: &str, cause: Cause, proof: 
         ),
         Cause::Silence => format!(
             "{to} at {at}: {}; failed after another {} of silence; {}; {}, {}",
-            basis(proof, group, day, None),
+            basis(proof, group, day, None, from.name()),
             length(Span::from_millis(proof.confirm_ms)),
             losses(proof),
             lag(proof),
@@ -176,7 +189,7 @@ fn changed(at: u64, group: &str, from: Liveness, to: &str, cause: Cause, proof: 
         ),
         Cause::Confirmed => format!(
             "{to} at {at}: {}; {}; {}, {}",
-            basis(proof, group, day, Some(proof.confirm_ms)),
+            basis(proof, group, day, Some(proof.confirm_ms), EITHER),
             losses(proof),
             lag(proof),
             dropped(proof),
@@ -189,20 +202,31 @@ fn changed(at: u64, group: &str, from: Liveness, to: &str, cause: Cause, proof: 
 }
 
 /// `last heartbeat 12:03:02.100, deadline 5 s later (chen, group edge, interval 1 s, confirm 300 ms)`;
-/// of a node that has announced a silence, `(planned silence; chen, ...)`
-fn basis(proof: &Proof, group: &str, day: u64, confirm_ms: Option<u64>) -> String {
-    let patience = proof.deadline.saturating_sub(proof.last_arrival.unwrap_or(proof.deadline));
+/// of a node that has announced a silence, `(planned silence; chen, ...)`; of one that was `believed` to be
+/// something before a restart and not heard since:
+/// `believed alive before the monitor restarted at 12:03:02.100, silent since, deadline 5 s later (...)`
+fn basis(proof: &Proof, group: &str, day: u64, confirm_ms: Option<u64>, believed: &str) -> String {
+    let start = proof.last_arrival.or(proof.taken_over);
+    let patience = proof.deadline.saturating_sub(start.unwrap_or(proof.deadline));
+    let from = match (proof.last_arrival, proof.taken_over) {
+        (None, Some(restart)) => {
+            format!("believed {believed} before the monitor restarted at {}, silent since", moment(restart, day))
+        }
+        (Some(_), Some(_)) | (Some(_) | None, None) => format!("last heartbeat {}", arrival(proof, day)),
+    };
     let confirm = confirm_ms.map_or_else(String::new, |ms| format!(", confirm {}", length(Span::from_millis(ms))));
     let planned = if proof.planned { "planned silence; " } else { "" };
     format!(
-        "last heartbeat {}, deadline {} later ({planned}{}, group {group}, {}{confirm}){}",
-        arrival(proof, day),
+        "{from}, deadline {} later ({planned}{}, group {group}, {}{confirm}){}",
         length(Span::from_millis(patience)),
         proof.detector,
         interval(proof),
         put_off(proof),
     )
 }
+
+/// A suspect may have been one before the restart, or become one after it.
+const EITHER: &str = "alive or suspect";
 
 /// By how much a verdict was put off or withheld, and why; nothing of an ordinary one.
 fn put_off(proof: &Proof) -> String {
@@ -281,7 +305,7 @@ fn length(span: Span) -> String {
 /// A row's evidence on the wall clock. How many datagrams were dropped by then only the event knows.
 fn row_proof(row: &Row, reading: Reading) -> Proof {
     let evidence = &row.evidence;
-    let due = match (row.liveness, evidence.last_arrival) {
+    let due = match (row.liveness, evidence.last_arrival.or(evidence.taken_over)) {
         (Liveness::Failed, Some(_)) => evidence.deadline + evidence.confirm,
         (Liveness::Failed, None) => evidence.deadline,
         (Liveness::Unseen | Liveness::Alive | Liveness::Suspect | Liveness::Left, _) => evidence.deadline,
@@ -306,6 +330,7 @@ pub(crate) mod tests {
 
     pub(crate) const PROOF: Proof = Proof {
         last_arrival: Some(T),
+        taken_over: None,
         deadline: T + 5_000,
         confirm_ms: 310,
         excused_ms: 0,
@@ -489,7 +514,7 @@ pub(crate) mod tests {
         }
         let proof = Proof { deadline: T + 604_802_250, interval_ms: 604_800_000, confirm_ms: 9_000_000, ..PROOF };
         assert_eq!(
-            basis(&proof, "edge", T, Some(proof.confirm_ms)),
+            basis(&proof, "edge", T, Some(proof.confirm_ms), "alive"),
             "last heartbeat 12:03:02.100, deadline 7 d 2.25 s later (chen, group edge, interval 7 d, confirm 2 h 30 m)"
         );
     }

@@ -132,6 +132,7 @@ pub fn status(reports: &[Report], uptime: Span, events_last: u64, reading: Readi
         flapping: reports.iter().map(|report| report.flapping as u64).sum(),
         conflicts: reports.iter().map(|report| report.conflicts as u64).sum(),
         events_last,
+        state_dir: None,
     }
 }
 
@@ -180,6 +181,7 @@ const fn accuses(cause: Cause) -> bool {
 fn evidence(proof: &Proof) -> model::Evidence {
     model::Evidence {
         last_arrival: proof.last_arrival.map(rfc3339),
+        taken_over: proof.taken_over.map(rfc3339),
         deadline: rfc3339(proof.deadline),
         confirm_ms: proof.confirm_ms,
         excused_ms: proof.excused_ms,

@@ -15,7 +15,7 @@ use systole_core::Span;
 use systole_core::config::{Plan, Rule, Settings};
 
 use super::table::Look;
-use crate::config::{self, Fault, Listen, Setup, Size, Unusable};
+use crate::config::{self, Events, Fault, Listen, Setup, Size, Unusable};
 
 /// What to check.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,6 +61,7 @@ fn summary(file: &Path, setup: &Setup) -> String {
         ("shards", listen.shards.map_or_else(|| "half of the cores, 1 to 8".to_owned(), |shards| shards.to_string())),
         ("receive buffer", Size::from_bytes(listen.receive_buffer as u64).to_string()),
         ("events kept", setup.events.keep.to_string()),
+        ("state", state(setup)),
         ("nodes", format!("{} at most", limits.max_nodes)),
         ("groups", format!("{} at most", limits.max_groups)),
         ("intervals", format!("{} to {}", limits.interval_min, limits.interval_max)),
@@ -73,6 +74,12 @@ fn summary(file: &Path, setup: &Setup) -> String {
         let _ = write!(text, "\nWARNING {warning}\n");
     }
     text
+}
+
+fn state(setup: &Setup) -> String {
+    let Some(dir) = &setup.state_dir else { return "nothing is kept over a restart".to_owned() };
+    let Events { retain, retain_max, .. } = setup.events;
+    format!("{}: events for {retain}, {retain_max} at most; a snapshot every {}", dir.display(), setup.snapshot.every)
 }
 
 /// The configured groups, and what is in force for all others.

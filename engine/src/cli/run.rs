@@ -38,7 +38,7 @@ pub struct Args {
     /// Answer questions on this address, or "off" [default: 127.0.0.1:2329]
     #[arg(long, value_name = "ADDR|off")]
     http: Option<Http>,
-    /// Keep what must outlive the monitor in this folder (not supported yet by this version)
+    /// Keep events and beliefs in this folder, so that a restart forgets nothing; made if it isn't there
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Share the nodes among this many threads [default: half of the cores, at most 8]
@@ -96,13 +96,6 @@ impl Args {
         }
         guard(listen)?;
         setup.state_dir = self.state_dir.or(setup.state_dir);
-        if let Some(dir) = &setup.state_dir {
-            bail!(
-                "state directory {}: keeping state over a restart is not supported yet by this version; \
-                 leave out --state-dir and state_dir",
-                dir.display()
-            );
-        }
         Ok(setup)
     }
 }
@@ -124,6 +117,9 @@ fn announce(daemon: &Daemon, asked: usize) {
     match daemon.http_addr() {
         Some(address) => info!("answering on http://{address}"),
         None => info!("http is off"),
+    }
+    if let Some(restored) = daemon.restored() {
+        info!("{restored}");
     }
     let granted = daemon.receive_buffer() / GRANTED_FOR_ASKED;
     let counted = match size(daemon.receive_buffer()) {
@@ -200,6 +196,7 @@ Examples:
   systole run                                     on this machine, with no configuration
   systole run --config systole.toml               see `systole check` for its faults
   systole run --udp 0.0.0.0:2328 --insecure       for a network that is trusted
+  systole run --state-dir /var/lib/systole        what is known outlives a restart
   systole run --udp 127.0.0.1:0 --http off        on any free port, and silent
 
 SIGINT or SIGTERM ends it in order; a second one at once.";
@@ -257,12 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn a_state_directory_is_refused_and_not_ignored() {
+    fn the_state_directory_of_the_flag_outranks_that_of_the_file() {
         let file = file("state_dir = \"/var/lib/systole\"\n");
-        for flags in [["--state-dir", "/var/lib/systole"], ["--config", file.path().to_str().expect("a path")]] {
-            let refused = setup(&flags).expect_err("not supported").to_string();
-            assert!(refused.contains("/var/lib/systole: ") && refused.contains("not supported yet"), "{refused}");
-        }
+        let path = file.path().to_str().expect("a path");
+        let dir = |flags: &[&str]| setup(flags).expect("a setup").state_dir.expect("a directory");
+        assert_eq!(dir(&["--config", path]), PathBuf::from("/var/lib/systole"));
+        assert_eq!(dir(&["--config", path, "--state-dir", "/elsewhere"]), PathBuf::from("/elsewhere"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use systole_core::{Liveness, Span};
 
 use crate::cli::remote::{Remote, json, print};
 use crate::cli::table::Look;
-use crate::model::{Shard, Status};
+use crate::model::{Shard, StateDir, Status};
 
 /// Show how the monitor and its nodes are doing
 #[derive(Clone, Debug, clap::Args)]
@@ -55,11 +55,27 @@ fn table(out: &mut dyn Write, look: Look, status: &Status) -> anyhow::Result<()>
             "unwell",
             format!("{} of 8; {} nodes flapping, {} in conflict", health.score, status.flapping, status.conflicts),
         ),
+        ("state", status.state_dir.as_ref().map_or_else(|| "nothing is kept over a restart".to_owned(), state)),
     ];
     writeln!(out, "{}\n", look.rows(&["", ""], rows.map(|(name, value)| vec![look.bold(name), Cell::new(value)])))?;
     let titles =
         ["SHARD", ">NODES", ">HEARTBEATS", ">DATAGRAMS", ">DROPPED", ">HANDED OVER", ">NOT HANDED OVER", ">BUFFER"];
     Ok(writeln!(out, "{}", look.table(&titles, status.shards.iter().map(shard)))?)
+}
+
+fn state(dir: &StateDir) -> String {
+    let (failing, snapshot) = (dir.failing.as_deref(), dir.snapshot_failing.as_deref());
+    let events = match failing {
+        Some(why) => format!("EVENTS NOT WRITTEN beyond number {}: {why}", dir.events_last),
+        None => format!("events up to {}", dir.events_last),
+    };
+    let snapshot = match (snapshot, &dir.snapshot_at) {
+        (Some(why), _) => format!("NO NEW SNAPSHOT: {why}"),
+        (None, Some(at)) => format!("snapshot of {at}"),
+        (None, None) => "no snapshot yet".to_owned(),
+    };
+    let refused = if dir.refused.is_empty() { String::new() } else { format!("; refused {}", dir.refused.join(", ")) };
+    format!("{}: {events}; {snapshot}{refused}", dir.dir)
 }
 
 fn shard(shard: &Shard) -> Vec<Cell> {

@@ -6,7 +6,7 @@
 use systole_core::Span;
 use systole_core::config::{Rule, Settings};
 
-use super::Setup;
+use super::{Events, Setup};
 
 /// Everything about a setup that deserves a second look, each with the way out.
 pub fn warnings(setup: &Setup) -> Vec<String> {
@@ -17,19 +17,25 @@ pub fn warnings(setup: &Setup) -> Vec<String> {
              whoever reaches it is believed; use a loopback address unless you trust that network"
         )
     });
-    let state_dir = setup.state_dir.iter().map(|dir| {
-        format!(
-            "state_dir {}: keeping state over a restart is not supported yet by this version, and it won't start \
-             with it; leave it out",
-            dir.display()
-        )
-    });
     exposed
-        .chain(state_dir)
+        .chain(nowhere_to_keep(setup))
         .chain(of_settings("[defaults]", &plan.default))
         .chain(plan.groups.iter().filter(|rule| rule.settings != plan.default).flat_map(of_rule))
         .chain(plan.groups.iter().filter_map(short_grace))
         .collect()
+}
+
+/// How something is to be kept, and no place for it.
+fn nowhere_to_keep(setup: &Setup) -> Option<String> {
+    let usual = Setup::default();
+    let Events { retain, retain_max, .. } = usual.events;
+    let meant =
+        setup.snapshot != usual.snapshot || (setup.events.retain, setup.events.retain_max) != (retain, retain_max);
+    (meant && setup.state_dir.is_none()).then(|| {
+        "[snapshot] and retain of [events] are about the state directory, and there is none, so nothing outlives the \
+         process; set state_dir or start with --state-dir"
+            .to_owned()
+    })
 }
 
 fn of_rule(rule: &Rule) -> Vec<String> {
@@ -124,10 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn a_state_directory_is_warned_of_as_the_start_will_refuse_it() {
-        let warnings = of("state_dir = \"/var/lib/systole\"\n");
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].starts_with("state_dir /var/lib/systole: "), "{}", warnings[0]);
+    fn what_is_to_be_kept_nowhere_is_warned_of() {
+        for text in ["[snapshot]\nevery = \"1s\"\n", "[events]\nretain = \"1d\"\n"] {
+            let warnings = of(text);
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert!(warnings[0].contains("--state-dir"), "{}", warnings[0]);
+            assert_eq!(of(&format!("state_dir = \"/var/lib/systole\"\n{text}")), Vec::<String>::new());
+        }
+        assert_eq!(of("[events]\nkeep = 7\n"), Vec::<String>::new());
     }
 
     #[test]

@@ -9,11 +9,13 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
+use systole_core::Span;
 use systole_core::config::{FlapSettings, GuardSettings, Plan};
 
 mod address;
 mod advice;
 mod caution;
+mod events;
 mod fault;
 mod file;
 mod nearest;
@@ -40,6 +42,8 @@ pub struct Setup {
     pub events: Events,
     /// Where it keeps what must outlive it.
     pub state_dir: Option<PathBuf>,
+    /// How it keeps what it believes there.
+    pub snapshot: Snapshot,
 }
 
 /// Where a monitor listens, and with what.
@@ -62,6 +66,17 @@ pub struct Listen {
 pub struct Events {
     /// How many of the latest are kept in memory.
     pub keep: usize,
+    /// How long they are kept in the state directory.
+    pub retain: Span,
+    /// How many are kept there at most.
+    pub retain_max: u64,
+}
+
+/// How beliefs are kept in the state directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// How often all of them are written.
+    pub every: Span,
 }
 
 /// The port for heartbeats: BEAT on a phone's keys.
@@ -75,7 +90,13 @@ impl Default for Setup {
     fn default() -> Self {
         let plan =
             Plan { guard: Some(GuardSettings::default()), flapping: Some(FlapSettings::default()), ..Plan::default() };
-        Self { listen: Listen::default(), plan, events: Events::default(), state_dir: None }
+        Self {
+            listen: Listen::default(),
+            plan,
+            events: Events::default(),
+            state_dir: None,
+            snapshot: Snapshot::default(),
+        }
     }
 }
 
@@ -93,7 +114,13 @@ impl Default for Listen {
 
 impl Default for Events {
     fn default() -> Self {
-        Self { keep: 100_000 }
+        Self { keep: 100_000, retain: Span::from_secs(30 * 86_400), retain_max: 10_000_000 }
+    }
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self { every: Span::from_secs(30) }
     }
 }
 

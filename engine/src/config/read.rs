@@ -18,13 +18,10 @@ use super::address::is_loopback;
 use super::fault::{Fault, Faults};
 use super::section::{Read, Refused, Section, Title};
 use super::size::Size;
-use super::{Events, Listen, Setup, caution, value};
+use super::{Listen, Setup, caution, events, value};
 
 /// The most threads that may share the nodes.
 pub const SHARDS_MAX: u32 = 64;
-
-/// The most events that may be kept.
-const KEEP_MAX: u32 = 100_000_000;
 
 /// The largest datagram there is has to fit, and Linux holds no more than the most for any socket.
 const BUFFER_MIN: Size = Size::from_bytes(64 << 10);
@@ -80,7 +77,8 @@ fn setup<'t>(root: &'t DeTable<'t>, told: Told, faults: &mut Faults) -> Setup {
     let mut file = Section::new(Title::File, 0, Some(root));
     let state_dir = file.read("state_dir", faults, value::path).unwrap_or_default();
     let listen = listen(file.section("listen", faults), told, faults);
-    let events = events(file.section("events", faults), faults);
+    let events = events::events(file.section("events", faults), faults);
+    let snapshot = events::snapshot(file.section("snapshot", faults), faults);
     let mut limits_section = file.section("limits", faults);
     let limits = limits(&mut limits_section, faults);
     let mut guard_section = file.section("guard", faults);
@@ -103,7 +101,7 @@ fn setup<'t>(root: &'t DeTable<'t>, told: Told, faults: &mut Faults) -> Setup {
         groups: group_sections,
     };
     judge(&plan, &sections, faults);
-    Setup { listen, plan, events, state_dir }
+    Setup { listen, plan, events, state_dir, snapshot }
 }
 
 fn listen(mut section: Section<'_>, told: Told, faults: &mut Faults) -> Listen {
@@ -155,12 +153,6 @@ fn guard(address: SocketAddr, insecure: bool, harm: &str) -> Result<(), String> 
         "{address} is open to other machines, and without a key whoever reaches it could {harm}; \
          use a loopback address such as 127.0.0.1, or set insecure = true if you trust that network"
     ))
-}
-
-fn events(mut section: Section<'_>, faults: &mut Faults) -> Events {
-    let keep = section.read("keep", faults, |value| value::count(value, 1..=KEEP_MAX));
-    section.done(faults);
-    Events { keep: keep.unwrap_or_default().map_or(Events::default().keep, |keep| keep as usize) }
 }
 
 fn limits(section: &mut Section<'_>, faults: &mut Faults) -> Limits {
@@ -331,11 +323,11 @@ mod tests {
         let setup = read(&all).expect("the example is valid with everything in it");
         assert_eq!(setup.listen.shards, Some(2));
         assert_eq!(setup.plan.default.interval, Some(Span::from_secs(1)));
+        assert_eq!((setup.events.retain, setup.snapshot.every), (Span::from_secs(30 * 86_400), Span::from_secs(30)));
         assert_eq!(setup.state_dir.as_deref(), Some(std::path::Path::new("/var/lib/systole")));
         let unknown = |section: &str| faults(&format!("{section}\nzzzzzzzzzz = 1\n")).concat();
-        for section in
-            ["", "[listen]", "[events]", "[limits]", "[guard]", "[flapping]", "[defaults]", "[[group]]\nname = \"a\""]
-        {
+        let sections = ["[listen]", "[events]", "[snapshot]", "[limits]", "[guard]", "[flapping]", "[defaults]"];
+        for section in sections.into_iter().chain(["", "[[group]]\nname = \"a\""]) {
             let message = unknown(section);
             let (_, known) = message.split_once("there are ").expect(&message);
             for key in known.split(", ") {

@@ -35,6 +35,15 @@ pub(super) fn span(value: &DeValue<'_>) -> Result<Span, String> {
     parsed(string(value, "a duration in quotes such as \"1s\"")?)
 }
 
+/// A duration within bounds.
+pub(super) fn span_within(value: &DeValue<'_>, bounds: RangeInclusive<Span>) -> Result<Span, String> {
+    let span = span(value)?;
+    if bounds.contains(&span) {
+        return Ok(span);
+    }
+    Err(format!("{span} is out of range; set it between {} and {}", bounds.start(), bounds.end()))
+}
+
 pub(super) fn wait(value: &DeValue<'_>) -> Result<Wait, String> {
     parsed(string(value, "a duration or a multiple of the interval in quotes, such as \"5s\" or \"3x\"")?)
 }

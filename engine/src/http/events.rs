@@ -53,14 +53,24 @@ pub(super) async fn list(State(app): State<Arc<App>>, mut params: Params) -> Res
     Ok(Json(page(&app.control.journal, since, limit, &filter).await))
 }
 
-/// Puts a page together from as many looks at the journal as it takes, with room for others between them.
+/// Puts a page together from as many looks at the journal as it takes, on the disk and then in memory, with room
+/// for others between them.
 async fn page(journal: &Journal, since: u64, limit: usize, filter: &EventFilter) -> EventPage {
     let mut whole = EventPage { events: Vec::new(), next: since, missed: 0 };
     loop {
-        let page = journal.page(whole.next, limit - whole.events.len(), |record| filter.wants(record));
-        whole.events.extend(page.records.iter().map(show::event));
-        whole.next = page.next;
-        whole.missed += page.missed;
+        let room = limit - whole.events.len();
+        let old = filter.clone();
+        match journal.older(whole.next, room, move |event| old.wants_old(event)).await {
+            Some(older) => {
+                whole.events.extend(older.events);
+                (whole.next, whole.missed) = (older.next, whole.missed + older.missed);
+            }
+            None => {
+                let page = journal.page(whole.next, room, |record| filter.wants(record));
+                whole.events.extend(page.records.iter().map(show::event));
+                (whole.next, whole.missed) = (page.next, whole.missed + page.missed);
+            }
+        }
         if whole.events.len() >= limit || whole.next >= journal.last() {
             return whole;
         }

@@ -24,7 +24,7 @@ use systole_core::{Liveness, Reject, Withheld};
 
 use super::App;
 use super::problem::Refused;
-use crate::model::{Group, Percentiles, Problem};
+use crate::model::{Group, Percentiles, Problem, StateDir};
 use crate::query::Report;
 use crate::show;
 
@@ -38,6 +38,7 @@ struct Scrape {
     reports: Vec<Report>,
     groups: Vec<Group>,
     events: u64,
+    state_dir: Option<StateDir>,
     uptime_seconds: f64,
 }
 
@@ -64,6 +65,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
         reports: app.reports().await?,
         groups: show::groups(app.groups(None).await?, app.control.clock.read()),
         events: app.control.journal.last(),
+        state_dir: app.control.journal.state_dir(),
         uptime_seconds: app.uptime().secs_f64(),
     };
     let mut registry = Registry::default();
@@ -111,6 +113,7 @@ impl Collector for Scrape {
         let mut out = Out(encoder);
         self.monitor(&mut out)?;
         self.shards(&mut out)?;
+        self.state_dir(&mut out)?;
         self.groups(&mut out)
     }
 }
@@ -177,6 +180,38 @@ impl Scrape {
         // Every shard sees every step, so they aren't added up.
         let steps = self.reports.iter().map(|report| report.clock_steps).max().unwrap_or(0);
         out.counters("systole_clock_steps", "Times that the wall clock was seen to jump.", [([], steps)])
+    }
+
+    /// Nothing where nothing is kept.
+    fn state_dir(&self, out: &mut Out<'_>) -> fmt::Result {
+        let Some(dir) = &self.state_dir else { return Ok(()) };
+        let failing = [("events", &dir.failing), ("snapshot", &dir.snapshot_failing)]
+            .map(|(what, failing)| ([("what", what)], u64::from(failing.is_some())));
+        out.gauges("systole_state_dir_failing", "1 while the state directory doesn't take it.", None, failing)?;
+        out.counters("systole_state_dir_errors", "Whatever the state directory refused.", [([], dir.errors_total)])?;
+        out.counters("systole_events_written", "The last event in the state directory.", [([], dir.events_last)])?;
+        out.counters(
+            "systole_events_unwritten",
+            "Events that left memory before a failing disk took them.",
+            [([], dir.events_unwritten_total)],
+        )?;
+        out.counters(
+            "systole_snapshot_errors",
+            "Snapshots that couldn't be written.",
+            [([], dir.snapshot_errors_total)],
+        )?;
+        out.gauges(
+            "systole_snapshot_nodes",
+            "Nodes in the latest snapshot.",
+            None,
+            [([], dir.snapshot_nodes.unwrap_or(0))],
+        )?;
+        out.gauges(
+            "systole_state_dir_refused",
+            "Files that were damaged, foreign or newer at the start.",
+            None,
+            [([], dir.refused.len() as u64)],
+        )
     }
 
     fn shards(&self, out: &mut Out<'_>) -> fmt::Result {

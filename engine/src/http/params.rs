@@ -13,6 +13,7 @@ use axum::http::request::Parts;
 use systole_core::Liveness;
 
 use super::problem::Refused;
+use crate::model::Event;
 use crate::store::Record;
 
 /// What there is where there are none.
@@ -106,6 +107,14 @@ impl EventFilter {
         (self.to.is_empty() || record.to().is_some_and(|to| self.to.contains(&to)))
             && self.group.as_deref().is_none_or(|group| record.group() == Some(group))
             && self.node.as_deref().is_none_or(|node| record.node() == Some(node))
+    }
+
+    /// The same of one that only the disk has.
+    pub(super) fn wants_old(&self, event: &Event) -> bool {
+        let to = event.to.filter(|_| event.is_change());
+        (self.to.is_empty() || to.is_some_and(|to| self.to.contains(&to.into())))
+            && self.group.as_deref().is_none_or(|group| event.group.as_deref() == Some(group))
+            && self.node.as_deref().is_none_or(|node| event.node.as_deref() == Some(node))
     }
 }
 

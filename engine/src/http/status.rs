@@ -31,6 +31,8 @@ pub(super) async fn status(State(app): State<Arc<App>>, params: Params) -> Resul
 impl App {
     pub(super) async fn status(&self) -> Result<Status, Refused> {
         let reports = self.reports().await?;
-        Ok(show::status(&reports, self.uptime(), self.control.journal.last(), self.control.clock.read()))
+        let state_dir = self.control.journal.state_dir();
+        let status = show::status(&reports, self.uptime(), self.control.journal.last(), self.control.clock.read());
+        Ok(Status { state_dir, ..status })
     }
 }

@@ -21,9 +21,9 @@ use super::App;
 use super::connections::{Answering, Asker};
 use super::params::{EventFilter, Params, number};
 use super::problem::Refused;
-use crate::model::Problem;
+use crate::model::{self, Problem};
 use crate::show;
-use crate::store::{Journal, Record};
+use crate::store::Journal;
 
 /// How many events are held for one reader.
 const HELD: usize = 256;
@@ -41,7 +41,7 @@ struct Reader {
     filter: EventFilter,
     since: u64,
     missed: Option<Missed>,
-    held: VecDeque<Record>,
+    held: VecDeque<model::Event>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -133,7 +133,7 @@ impl Reader {
         while self.held.is_empty() && self.missed.is_none() {
             // Marked as seen before looking, so that what is appended in between wakes us.
             self.latest.mark_unchanged();
-            if self.look() {
+            if self.look().await {
                 tokio::task::yield_now().await;
             } else {
                 tokio::select! {
@@ -144,19 +144,27 @@ impl Reader {
         }
         match self.missed.take() {
             Some(missed) => Some(missed.event()),
-            None => self.held.pop_front().map(|record| told(&record)),
+            None => self.held.pop_front().map(|event| told(&event)),
         }
     }
 
     /// Copies the next events out of the journal. Says whether it got on.
-    fn look(&mut self) -> bool {
+    async fn look(&mut self) -> bool {
+        let old = self.filter.clone();
+        if let Some(older) = self.journal.older(self.since, HELD, move |event| old.wants_old(event)).await {
+            let from = if older.anew { 0 } else { self.since };
+            self.missed = (older.missed > 0).then(|| Missed { events: older.missed, last: from + older.missed });
+            self.since = older.next;
+            self.held.extend(older.events);
+            return true;
+        }
         let page = self.journal.page(self.since, HELD, |record| self.filter.wants(record));
         let moved = page.next != self.since;
         // A number from another life of the monitor: the page began anew, at the journal's beginning.
         let from = if page.next < self.since { 0 } else { self.since };
         self.missed = (page.missed > 0).then(|| Missed { events: page.missed, last: from + page.missed });
         self.since = page.next;
-        self.held.extend(page.records);
+        self.held.extend(page.records.iter().map(show::event));
         moved
     }
 }
@@ -169,17 +177,17 @@ impl Missed {
     }
 }
 
-fn told(record: &Record) -> Event {
-    let json = serde_json::to_string(&show::event(record)).expect("an event has only string keys");
-    let kind = if record.to().is_some() { "transition" } else { "note" };
-    Event::default().id(record.seq.to_string()).event(kind).data(json)
+fn told(event: &model::Event) -> Event {
+    let json = serde_json::to_string(event).expect("an event has only string keys");
+    let kind = if event.is_change() { "transition" } else { "note" };
+    Event::default().id(event.seq.to_string()).event(kind).data(json)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::reason::tests::{T, named};
-    use crate::store::JournalWriter;
+    use crate::store::{JournalWriter, Record};
     use tokio::sync::Semaphore;
 
     fn record() -> Record {

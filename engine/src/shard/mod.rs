@@ -111,11 +111,11 @@ enum Look {
     Failed,
 }
 
-/// Runs a shard on this thread until it is told to stop.
+/// Runs a shard on this thread until it is told to stop. Gives back what it believes.
 ///
 /// # Errors
 /// The system won't let it wait for its sockets.
-pub fn run(mut parts: Parts) -> io::Result<()> {
+pub fn run(mut parts: Parts) -> io::Result<Monitor> {
     for (index, socket) in parts.sockets.iter_mut().enumerate() {
         parts.poll.registry().register(socket, Token(index), Interest::READABLE)?;
     }
@@ -132,7 +132,8 @@ pub fn run(mut parts: Parts) -> io::Result<()> {
         confessed: (0, 0),
         parts,
     };
-    shard.run()
+    shard.run()?;
+    Ok(shard.parts.monitor)
 }
 
 impl Shard {
@@ -315,6 +316,11 @@ impl Shard {
                 }
                 Query::Slice { from, most, filter, reply } => {
                     drop(reply.send(answer::slice(monitor, from, most, &filter)));
+                }
+                Query::Beliefs { from, reply } => {
+                    // The dearest for a node's memory: one a round.
+                    answered = ANSWERS;
+                    drop(reply.try_send(answer::beliefs(monitor, from, self.parts.clock.read())));
                 }
             }
         }

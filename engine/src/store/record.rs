@@ -4,6 +4,7 @@ use systole_core::event::{Cause, NodeNote, Note, Transition};
 use systole_core::guard::{Change, Tally};
 use systole_core::{Instant, Liveness, Withheld};
 
+use super::archive::Known;
 use crate::clock::Reading;
 
 /// An event with its number.
@@ -91,6 +92,9 @@ pub enum Told {
 pub struct Proof {
     /// When the last heartbeat arrived, in milliseconds since 1970.
     pub last_arrival: Option<u64>,
+    /// When the belief was taken over from the monitor's former life, in milliseconds since 1970, if
+    /// nothing was heard of the node since.
+    pub taken_over: Option<u64>,
     /// Until when silence was normal, in milliseconds since 1970.
     pub deadline: u64,
     /// What had to pass after that before "failed".
@@ -198,6 +202,26 @@ impl Record {
             What::Overload { over: true, .. } => "overload_over",
         }
     }
+
+    /// What the monitor's next life must know beyond what the event tells. Nothing for one that isn't
+    /// a change of belief.
+    pub(super) fn known(&self) -> Option<Known> {
+        let (cause, proof) = match &self.what {
+            What::Changed { cause, proof, .. } => (*cause, proof),
+            What::Noted { .. } | What::Hold { .. } | What::Overload { .. } => return None,
+        };
+        let heard = match cause {
+            Cause::NeverSeen => false,
+            Cause::FirstHeartbeat
+            | Cause::Heartbeat
+            | Cause::Restart
+            | Cause::Silence
+            | Cause::Confirmed
+            | Cause::Goodbye => true,
+        };
+        let Proof { incarnation, seq, interval_ms, interval_declared, .. } = *proof;
+        Some(Known { incarnation: heard.then_some(incarnation), seq, interval_ms, interval_declared })
+    }
 }
 
 impl Proof {
@@ -206,6 +230,7 @@ impl Proof {
         let unix = |instant: Instant| reading.unix_millis(instant);
         Self {
             last_arrival: evidence.last_arrival.map(unix),
+            taken_over: evidence.taken_over.map(unix),
             deadline: unix(evidence.deadline),
             confirm_ms: evidence.confirm.millis(),
             excused_ms: evidence.excused.millis(),

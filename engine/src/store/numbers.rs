@@ -1,0 +1,407 @@
+//! How far event numbers may have been used: 1,024 bytes that are overwritten in place, so that a
+//! full disk can't refuse them.
+//!
+//! An event that is in the database needs no other witness: after a start numbers go on behind the
+//! last one there, without a gap. What needs one is a number that was told *without* being written,
+//! because the disk failed: it is lent. So the file names a ceiling, a million above the last number,
+//! and up to which number something may be lent; the next life goes on above that. A disk that became
+//! read-only can't take even this note; it goes to memory that outlives the process, `/dev/shm`. A reboot
+//! clears that, but then the boot id differs, and a life that neither stopped in order nor is of this
+//! boot is taken to have lent up to the ceiling. What remains: a disk that is read-only over a reboot,
+//! after a million events.
+//!
+//! ```text
+//!   0 magic  8 generation  16 ceiling  24 lent up to  32 clean  33 boot id  49 crc32     two slots, in turn
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use systole_core::NodeId;
+
+/// How far the ceiling lies above the last number: more than a monitor tells while somebody mends a disk.
+pub(super) const RESERVE: u64 = 1 << 20;
+
+/// What is written of the numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Note {
+    generation: u64,
+    ceiling: u64,
+    lent: u64,
+    clean: bool,
+    boot: [u8; 16],
+}
+
+/// The numbers of this life.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    file: PathBuf,
+    open: Option<File>,
+    witness: Option<PathBuf>,
+    witnessed: bool,
+    note: Note,
+    boot: [u8; 16],
+    unclear: bool,
+    /// What a former life may have lent, and the database doesn't show to be used yet.
+    former: u64,
+}
+
+impl Numbers {
+    /// Reads what the former life left, in the state directory and in memory.
+    pub(super) fn read(file: &Path) -> Self {
+        Self::read_with(file, witness_of(file), boot_id())
+    }
+
+    fn read_with(file: &Path, witness: Option<PathBuf>, boot: [u8; 16]) -> Self {
+        let found = fs::read(file).ok();
+        let noted = found.as_deref().and_then(latest);
+        let seen = witness.as_deref().and_then(read_own).as_deref().and_then(latest);
+        let notes = || [noted, seen].into_iter().flatten();
+        let note = notes().max_by_key(|note| note.generation).unwrap_or_default();
+        let ceiling = notes().map(|note| note.ceiling).max().unwrap_or(0);
+        let lent = notes().map(|note| note.lent).max().unwrap_or(0);
+        let unclear = note.generation > 0 && !note.clean && note.boot != boot;
+        Self {
+            file: file.to_owned(),
+            open: None,
+            witness,
+            witnessed: seen.is_some(),
+            note: Note { ceiling, lent, ..note },
+            boot,
+            unclear,
+            former: 0,
+        }
+    }
+
+    /// The last number that may have been used, if the database ends with `written` (nothing if it
+    /// can't be read).
+    pub(super) fn used(&self, written: Option<u64>) -> u64 {
+        let used = written.unwrap_or(0).max(self.note.lent);
+        if self.unclear || written.is_none() { used.max(self.note.ceiling) } else { used }
+    }
+
+    /// Begins a life that goes on after `used`, where the database ends with `written`.
+    ///
+    /// # Errors
+    /// It couldn't be written.
+    pub(super) fn begin(&mut self, used: u64, written: u64) -> io::Result<()> {
+        self.former = if used > written { used } else { 0 };
+        self.repay(written)
+    }
+
+    /// Moves the ceiling up if `last` comes near it. Nothing is lent by that.
+    ///
+    /// # Errors
+    /// It couldn't be written.
+    pub(super) fn reserve(&mut self, last: u64) -> io::Result<()> {
+        if last + RESERVE / 2 < self.note.ceiling {
+            return Ok(());
+        }
+        self.write(Note { ceiling: last + RESERVE, ..self.current() })
+    }
+
+    /// Notes that numbers up to `last` and further are told without being written.
+    ///
+    /// # Errors
+    /// It can't be noted anywhere: after a restart the same numbers may be told again.
+    pub(super) fn lend(&mut self, last: u64) -> io::Result<()> {
+        if last <= self.note.lent && self.note == self.current() {
+            return Ok(());
+        }
+        let ceiling = if last <= self.note.ceiling { self.note.ceiling } else { last + RESERVE };
+        let note = Note { ceiling, lent: ceiling, ..self.current() };
+        match self.write(note) {
+            Ok(()) => Ok(()),
+            Err(error) => self.testify(note).map_err(|_| error),
+        }
+    }
+
+    /// The same without a look at the disk, which may not come back from it.
+    pub(super) fn lend_in_memory(witness: Option<&Path>, last: u64) -> io::Result<()> {
+        let ceiling = last + RESERVE;
+        let note = Note { generation: u64::MAX / 2, ceiling, lent: ceiling, clean: false, boot: boot_id() };
+        write_own(witness.ok_or(io::ErrorKind::NotFound)?, &note)
+    }
+
+    /// Where the note goes that the disk doesn't take.
+    pub(super) fn witness(&self) -> Option<&Path> {
+        self.witness.as_deref()
+    }
+
+    /// Notes that everything this life told is in the database, which ends with `written`.
+    ///
+    /// # Errors
+    /// It couldn't be written.
+    pub(super) fn repay(&mut self, written: u64) -> io::Result<()> {
+        self.witnessed = true;
+        self.open = None;
+        let ceiling = self.note.ceiling.max(written.max(self.former) + RESERVE);
+        self.write(Note { ceiling, lent: self.owed(written), ..self.current() })
+    }
+
+    /// The same, and that this life ended in order.
+    ///
+    /// # Errors
+    /// It couldn't be written.
+    pub(super) fn close(&mut self, written: u64) -> io::Result<()> {
+        self.write(Note { clean: true, lent: self.owed(written), ..self.current() })
+    }
+
+    const fn current(&self) -> Note {
+        Note { clean: false, boot: self.boot, ..self.note }
+    }
+
+    /// What a former life lent stays lent until the database shows that numbers went on.
+    const fn owed(&self, written: u64) -> u64 {
+        if written > self.former { 0 } else { self.former }
+    }
+
+    fn write(&mut self, note: Note) -> io::Result<()> {
+        let note = Note { generation: note.generation + 1, ..note };
+        if let Err(error) = self.put(&note) {
+            self.open = None;
+            return Err(error);
+        }
+        self.note = note;
+        if std::mem::take(&mut self.witnessed) {
+            // What it says is in the file now. One that stays only makes a gap.
+            let _ = self.witness.as_deref().map(fs::remove_file);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, note: &Note) -> io::Result<()> {
+        let mut file = match self.open.take() {
+            Some(file) => file,
+            None => preallocated(&self.file)?,
+        };
+        file.seek(SeekFrom::Start((note.generation % 2) * SLOT as u64))?;
+        file.write_all(&note.bytes())?;
+        file.sync_data()?;
+        self.open = Some(file);
+        Ok(())
+    }
+
+    fn testify(&mut self, note: Note) -> io::Result<()> {
+        let note = Note { generation: note.generation + 1, ..note };
+        write_own(self.witness.as_deref().ok_or(io::ErrorKind::NotFound)?, &note)?;
+        self.note = note;
+        self.witnessed = true;
+        Ok(())
+    }
+}
+
+impl Note {
+    fn bytes(&self) -> [u8; NOTE] {
+        let mut bytes = [0; NOTE];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..16].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.ceiling.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.lent.to_le_bytes());
+        bytes[32] = u8::from(self.clean);
+        bytes[33..49].copy_from_slice(&self.boot);
+        let crc = crc32fast::hash(&bytes[..49]);
+        bytes[49..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    fn parse(slot: &[u8]) -> Option<Self> {
+        let bytes = slot.get(..NOTE)?;
+        let number = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+        let crc = u32::from_le_bytes(bytes[49..].try_into().ok()?);
+        (&bytes[..8] == MAGIC && crc32fast::hash(&bytes[..49]) == crc).then_some(())?;
+        let boot = bytes[33..49].try_into().ok()?;
+        Some(Self { generation: number(8)?, ceiling: number(16)?, lent: number(24)?, clean: bytes[32] != 0, boot })
+    }
+}
+
+fn latest(bytes: &[u8]) -> Option<Note> {
+    bytes.chunks(SLOT).filter_map(Note::parse).max_by_key(|note| note.generation)
+}
+
+/// The file with room for both slots.
+fn preallocated(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    let len = file.metadata()?.len();
+    if len < SIZE as u64 {
+        file.seek(SeekFrom::Start(len))?;
+        file.write_all(&vec![0; SIZE - len as usize])?;
+        file.sync_all()?;
+    }
+    Ok(file)
+}
+
+/// A file in memory for the state directory that `file` is in.
+fn witness_of(file: &Path) -> Option<PathBuf> {
+    let folder = fs::canonicalize(file.parent()?).ok()?;
+    let name = NodeId::of(&folder.to_string_lossy());
+    let memory = Path::new("/dev/shm");
+    memory.is_dir().then(|| memory.join(format!("systole-numbers-{name}")))
+}
+
+/// The file's bytes, if it is ours: anybody may write to that directory.
+fn read_own(path: &Path) -> Option<Vec<u8>> {
+    let mut file = File::open(path).ok()?;
+    let about = file.metadata().ok()?;
+    let mut bytes = Vec::new();
+    (about.is_file() && is_ours(&about) && fs::symlink_metadata(path).ok()?.is_file()).then_some(())?;
+    Read::take(&mut file, SIZE as u64).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn write_own(path: &Path, note: &Note) -> io::Result<()> {
+    if read_own(path).is_some() {
+        fs::remove_file(path)?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(&note.bytes())
+}
+
+#[cfg(unix)]
+fn is_ours(about: &fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::uid(about) == rustix::process::geteuid().as_raw()
+}
+
+#[cfg(not(unix))]
+fn is_ours(_: &fs::Metadata) -> bool {
+    true
+}
+
+/// Differs from boot to boot; zero where the system tells no such thing.
+fn boot_id() -> [u8; 16] {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    u128::from_str_radix(&digits, 16).map(u128::to_be_bytes).unwrap_or_default()
+}
+
+const MAGIC: &[u8; 8] = b"SYSTNUMB";
+const NOTE: usize = 53;
+const SLOT: usize = 512;
+const SIZE: usize = 2 * SLOT;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Place {
+        dir: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            Self { dir: tempfile::tempdir().expect("a directory") }
+        }
+
+        fn file(&self) -> PathBuf {
+            self.dir.path().join("numbers")
+        }
+
+        fn open(&self, boot: u8) -> Numbers {
+            Numbers::read_with(&self.file(), Some(self.dir.path().join("witness")), [boot; 16])
+        }
+    }
+
+    #[test]
+    fn the_database_is_believed_as_long_as_nothing_was_lent() {
+        let place = Place::new();
+        assert_eq!(place.open(1).used(Some(0)), 0);
+        place.open(1).begin(10, 10).expect("written");
+        let again = place.open(1);
+        assert_eq!((again.used(Some(17)), again.note.ceiling), (17, 10 + RESERVE), "after a kill, on the same boot");
+        assert_eq!(again.used(None), 10 + RESERVE, "one that can't be read says nothing");
+    }
+
+    #[test]
+    fn what_was_lent_is_never_told_again() {
+        let place = Place::new();
+        let mut numbers = place.open(1);
+        numbers.begin(10, 10).expect("written");
+        numbers.lend(15).expect("noted");
+        numbers.reserve(16).expect("nothing to do");
+        assert_eq!(place.open(1).used(Some(10)), 10 + RESERVE);
+        numbers.lend(10 + RESERVE + 1).expect("noted");
+        let used = place.open(1).used(Some(10));
+        assert_eq!(used, 10 + 2 * RESERVE + 1);
+
+        // The next life ends before it has told anything, and so does the one after it.
+        for _ in 0..2 {
+            let mut next = place.open(1);
+            assert_eq!(next.used(Some(10)), used);
+            next.begin(used, 10).expect("written");
+        }
+        let mut next = place.open(1);
+        next.begin(used, 10).expect("written");
+        next.repay(used + 1).expect("a number beyond is in the database");
+        assert_eq!(place.open(1).used(Some(used + 1)), used + 1);
+    }
+
+    #[test]
+    fn what_was_written_after_all_is_not_lent() {
+        let place = Place::new();
+        let mut numbers = place.open(1);
+        numbers.begin(10, 10).expect("written");
+        numbers.lend(15).expect("noted");
+        numbers.repay(20).expect("it is all written");
+        assert_eq!(place.open(1).used(Some(20)), 20);
+    }
+
+    #[test]
+    fn a_life_that_ended_unclean_on_another_boot_may_have_lent() {
+        let place = Place::new();
+        let mut numbers = place.open(1);
+        numbers.begin(10, 10).expect("written");
+        assert_eq!(place.open(2).used(Some(12)), 10 + RESERVE);
+        numbers.close(12).expect("written");
+        assert_eq!(place.open(2).used(Some(12)), 12);
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_leaves_a_witness_in_memory() {
+        let place = Place::new();
+        let mut numbers = place.open(1);
+        numbers.begin(10, 10).expect("written");
+        numbers.open = None;
+        numbers.file = place.dir.path().join("nowhere").join("numbers");
+        numbers.lend(11).expect("noted in memory");
+        let mut next = place.open(1);
+        assert_eq!(next.used(Some(10)), 10 + RESERVE);
+        next.begin(10 + RESERVE, 10).expect("written");
+        assert!(!place.dir.path().join("witness").exists(), "said in the file, it isn't needed any more");
+        assert_eq!(place.open(1).used(Some(10)), 10 + RESERVE);
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_is_not_asked() {
+        let place = Place::new();
+        let mut numbers = place.open(1);
+        numbers.begin(10, 10).expect("written");
+        Numbers::lend_in_memory(Some(&place.dir.path().join("witness")), 50).expect("noted");
+        assert_eq!(place.open(1).used(Some(10)), 50 + RESERVE);
+        numbers.repay(60).expect("it came back");
+        assert_eq!(place.open(1).used(Some(60)), 60);
+    }
+
+    #[test]
+    fn a_torn_note_leaves_the_one_before() {
+        let place = Place::new();
+        let mut numbers = place.open(1);
+        numbers.begin(10, 10).expect("written");
+        numbers.lend(11).expect("noted");
+        let mut bytes = fs::read(place.file()).expect("it is there");
+        assert_eq!(bytes.len(), SIZE);
+        bytes[20] ^= 1;
+        fs::write(place.file(), &bytes).expect("written");
+        assert_eq!(place.open(1).used(Some(10)), 10);
+        bytes[SLOT + 20] ^= 1;
+        fs::write(place.file(), &bytes).expect("written");
+        assert_eq!(place.open(1).used(Some(10)), 10);
+    }
+}
