@@ -1,6 +1,8 @@
 //! A monitor that runs in this process, on ports of its own, with a client and a sender beside it.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod process;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
