@@ -85,7 +85,8 @@ fn assert_goes_on(monitor: &Process, node: &str) {
     monitor.wait_for(node, State::Failed);
     let told = until(|| {
         let events = monitor.events(0);
-        let told: Vec<State> = events.iter().filter(|event| event.node == node).map(|event| event.to).collect();
+        let told = events.iter().filter(|event| event.node.as_deref() == Some(node)).filter_map(|event| event.to);
+        let told: Vec<State> = told.collect();
         (told.len() == 3).then_some(told)
     });
     assert_eq!(told, [State::Alive, State::Suspect, State::Failed]);

@@ -118,8 +118,12 @@ fn now() -> i64 {
     Timestamp::now().as_millisecond()
 }
 
+fn is_failure(event: &Event) -> bool {
+    event.is_change() && event.to == Some(State::Failed)
+}
+
 fn failures<'e>(events: &'e [Event], node: &str) -> Vec<&'e Event> {
-    events.iter().filter(|event| event.node == node && event.to == State::Failed).collect()
+    events.iter().filter(|event| event.node.as_deref() == Some(node) && is_failure(event)).collect()
 }
 
 fn assert_contiguous(events: &[Event]) {
@@ -186,9 +190,10 @@ fn a_monitor_that_is_killed_under_load_goes_on_where_it_was() {
     let monitor = process.take().expect("one runs");
     let events = monitor.events(0);
     let dead = fleet.dead();
-    let failed: Vec<&Event> = events.iter().filter(|event| event.to == State::Failed).collect();
+    let failed: Vec<&Event> = events.iter().filter(|event| is_failure(event)).collect();
     let pause = fleet.longest_pause_ms.load(Ordering::Relaxed);
-    let wrong: Vec<&&Event> = failed.iter().filter(|event| !dead.contains(&event.node)).collect();
+    let wrong: Vec<&&Event> =
+        failed.iter().filter(|event| event.node.as_ref().is_none_or(|node| !dead.contains(node))).collect();
     assert!(wrong.is_empty() || pause > 1_000, "accused while alive: {wrong:?}");
     for node in &dead {
         assert_eq!(failures(&events, node).len(), 1, "{node} was failed once, over all lives");
@@ -242,6 +247,36 @@ fn an_orderly_restart_forgets_nothing_that_a_node_said() {
     assert_eq!(monitor.events(0).len(), 4, "nothing happened");
     let dir = monitor.status().state_dir.expect("there is one");
     assert_eq!((dir.snapshot_nodes, dir.snapshot_as_of, dir.failing), (Some(3), Some(4), None));
+    assert!(monitor.stop().success());
+}
+
+#[test]
+fn a_group_that_is_held_is_held_after_a_kill_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let flags = ["--state-dir", dir.path().to_str().expect("a path"), "--shards", "2"];
+    let monitor = Process::start(None, &flags);
+    let udp = monitor.udp;
+    let beat_all = || {
+        for node in 0..100 {
+            monitor.send(format!("hb cut-{node} group=cut interval=200ms"));
+            monitor.send(format!("hb far-{node} group=far interval=1h"));
+        }
+    };
+    beat_all();
+    // Never heard again: a cut.
+    monitor.wait_for_status(|status| !status.holds.is_empty() && status.nodes.suspect == 100);
+    let told = monitor.status().events_last;
+    assert_eq!(monitor.status().nodes.failed, 0);
+    monitor.kill();
+
+    let monitor = Process::start(Some(udp), &flags);
+    assert_eq!(monitor.status().nodes.suspect, 100);
+    monitor.wait_for_status(|status| !status.holds.is_empty());
+    let held = monitor.node("cut-7").and_then(|node| node.held).expect("it is held");
+    assert!(held.contains("fell silent together"), "{held}");
+    assert_eq!(monitor.status().nodes.failed, 0, "{:?}", monitor.events(told));
+    let new = monitor.events(told);
+    assert!(new.iter().all(|event| event.scope.is_some()), "nothing but that it is held: {new:?}");
     assert!(monitor.stop().success());
 }
 

@@ -421,8 +421,9 @@ mod tests {
     use super::*;
     use crate::reason::tests::{PROOF, T, record};
     use crate::show;
-    use crate::store::Record;
+    use crate::store::{Record, Told, What};
     use systole_core::event::Cause;
+    use systole_core::guard::{self, Tally};
 
     struct Place {
         folder: Folder,
@@ -480,18 +481,19 @@ mod tests {
     }
 
     #[test]
-    fn an_event_about_no_node_is_kept_and_is_no_change_of_belief() {
+    fn what_changes_no_belief_is_kept_whole_and_is_nothing_to_the_next_life() {
         let place = Place::new();
+        let tally = Tally { silent: 57, alive: 143, absent: 0 };
+        let hold = What::Hold { scope: "group web".into(), change: guard::Change::Held, tally, until: T + 600_000 };
+        let conflict = Told::Conflict { incarnation: 1, rival: 2, seq: 3 };
+        let noted = What::Noted { node: "a".into(), group: "g".into(), liveness: Liveness::Suspect, note: conflict };
+        let notes = [(1, hold), (2, noted)].map(|(seq, what)| Record { seq, skipped: 0, at: T, what });
         let mut archive = place.archive();
-        append(&mut archive, &story());
-        archive
-            .db
-            .execute("INSERT INTO events (seq, at, cause, more) VALUES (5, '2026', 'hold', '{\"n\":3}')", [])
-            .expect("SQL");
-        let mut changes = Vec::new();
-        archive.changes(0, |change| changes.push(change)).expect("they are read");
-        assert_eq!(changes.len(), 4);
-        assert_eq!(archive.span().expect("it is read"), Some((1, 5)));
+        append(&mut archive, &notes);
+        let page = place.reader().page(0, 10, 10, |_| true).expect("a page");
+        assert_eq!(page.events, notes.each_ref().map(show::event));
+        assert_eq!(page.events[0].scope.as_deref(), Some("group web"));
+        archive.changes(0, |change| panic!("{change:?}")).expect("they are read");
     }
 
     #[test]
