@@ -223,6 +223,9 @@ fn reply(shard: u32, monitor: &mut Monitor, outlet: &mut Outlet, query: Query) {
             _ = reply.send(monitor.order(scope, order, now, outlet));
         }
         Query::Slice { from, most, filter, reply } => drop(reply.send(answer::slice(monitor, from, most, &filter))),
+        Query::Beliefs { from, reply } => {
+            drop(reply.send(answer::beliefs(monitor, from, outlet.clock.read())));
+        }
     }
 }
 
