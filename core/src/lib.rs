@@ -3,10 +3,10 @@
 //! ```text
 //!            datagrams, now                                          transitions
 //!                  │                                                      ▲
-//!   ┌──────────────▼──────────────────── Monitor::turn ───────────────────┴──────────┐
-//!   │  wire ──► table: newer? ──► detector: until when is ──► wheel ──► silence: step │
-//!   │  (Message)  (Node, 64 B)    silence normal?             (deadlines)  (Liveness) │
-//!   └────────────────────────────────────────────────────────────────────────────────┘
+//!   ┌──────────────▼──────────────────── Monitor::turn ───────────────────┴───────────────────────┐
+//!   │  wire ──► auth ───► table: newer? ──► detector: until when is ──► wheel ──► silence: step    │
+//!   │  (Message) (Opened)   (Node, 64 B)    silence normal?             (deadlines)  (Liveness)    │
+//!   └─────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! No clock, no IO, no thread, no lock, no randomness: whoever drives it hands in the time and what
@@ -44,6 +44,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod auth;
 mod belief;
 pub mod config;
 mod conflict;

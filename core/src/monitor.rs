@@ -9,6 +9,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
+use crate::auth::{KeyRing, Opened};
 use crate::belief::{Belief, BeliefError};
 use crate::config::{Config, Settings};
 use crate::conflict::Conflicts;
@@ -64,6 +65,7 @@ pub struct Monitor {
     pub(crate) groups: Groups,
     pub(crate) wheel: Wheel,
     pub(crate) counters: Counters,
+    keys: KeyRing,
     pub(crate) health: Health,
     pub(crate) guard: Option<Guard>,
     pub(crate) flaps: Option<Flaps>,
@@ -83,6 +85,7 @@ impl Monitor {
             groups: Groups::new(&config),
             wheel: Wheel::new(now.tick_down()),
             counters: Counters::default(),
+            keys: KeyRing::default(),
             health: Health::new(now),
             guard: plan.guard.clone().map(|settings| Guard::new(settings, now)),
             flaps: plan.flapping.map(|settings| Flaps::new(settings, now)),
@@ -216,6 +219,18 @@ impl Monitor {
         Ok(ix)
     }
 
+    /// From now on these keys decide who may be believed; without any call nobody looks at tags.
+    /// Counts go on. What was believed before stays believed.
+    pub fn set_keys(&mut self, mut keys: KeyRing) {
+        keys.succeed(&self.keys);
+        self.keys = keys;
+    }
+
+    /// The keys in force.
+    pub const fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
     /// The place of the node with this id.
     pub fn find(&self, id: &NodeId) -> Option<NodeIx> {
         self.table.find(id)
@@ -273,7 +288,8 @@ impl Monitor {
     }
 
     /// Finds the nodes of a batch before any of them is judged. The look-ups don't depend on each
-    /// other, so their cache misses overlap; one by one each would wait for its own.
+    /// other, so their cache misses overlap; one by one each would wait for its own. Nothing has been
+    /// verified by then: what is found here is used only for a message that was opened.
     fn look_ahead(&self, chunk: &[Datagram<'_>]) -> [Option<NodeIx>; AHEAD] {
         let mut places = [None; AHEAD];
         for (place, datagram) in places.iter_mut().zip(chunk) {
@@ -291,8 +307,12 @@ impl Monitor {
             let place = place.take();
             let judged = item.and_then(|(message, bytes)| {
                 if self.config.plan().share.holds(message.node) {
-                    self.message(now, &message, datagram.arrival, place, sink)
+                    let opened = self.keys.open(&message, bytes)?;
+                    self.message(now, &opened, datagram.arrival, place, sink)?;
+                    self.keys.accept(opened);
+                    Ok(())
                 } else {
+                    self.keys.admit(&message)?;
                     self.counters.foreign += 1;
                     sink.foreign(message.node, bytes, datagram.arrival);
                     Ok(())
@@ -307,7 +327,7 @@ impl Monitor {
     fn message(
         &mut self,
         now: Instant,
-        message: &Message<'_>,
+        message: &Opened<'_>,
         arrival: Instant,
         place: Option<NodeIx>,
         sink: &mut impl Sink,

@@ -29,11 +29,17 @@ pub enum Reject {
     TableFull,
     /// A goodbye of a node that never beat.
     UnknownNode,
+    /// No tag, where messages must have one; text never has.
+    Unsigned,
+    /// A tag made with a key that isn't in the ring.
+    UnknownKey,
+    /// A tag that isn't the one which this node's key makes over these bytes.
+    BadTag,
 }
 
 impl Reject {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::Truncated,
         Self::UnknownVersion,
@@ -45,6 +51,9 @@ impl Reject {
         Self::NotNewer,
         Self::TableFull,
         Self::UnknownNode,
+        Self::Unsigned,
+        Self::UnknownKey,
+        Self::BadTag,
     ];
 
     /// The name under which it is counted everywhere.
@@ -61,6 +70,9 @@ impl Reject {
             Self::NotNewer => "not_newer",
             Self::TableFull => "table_full",
             Self::UnknownNode => "unknown_node",
+            Self::Unsigned => "unsigned",
+            Self::UnknownKey => "unknown_key",
+            Self::BadTag => "bad_tag",
         }
     }
 }
@@ -88,6 +100,9 @@ impl fmt::Display for Reject {
             Self::NotNewer => "a message that isn't newer than the last one",
             Self::TableFull => "a new node where there is no place for one more",
             Self::UnknownNode => "a goodbye of a node that never beat",
+            Self::Unsigned => "a message without a tag where one is needed",
+            Self::UnknownKey => "a message whose tag was made with a key that isn't known",
+            Self::BadTag => "a message whose tag doesn't fit its node and its bytes",
         })
     }
 }

@@ -12,7 +12,7 @@
 //!  52  fields: type u8 | length u8 | value ...     and again, to the end or to the tag
 //!      tag, 16 bytes, only if the key id isn't 0: the last of the message
 //! ```
-//! `length` counts everything from the magic to the tag. The tag is cut off, not verified.
+//! `length` counts everything from the magic to the tag. The tag is cut off here and verified by [`auth`](crate::auth).
 
 use alloc::vec::Vec;
 
@@ -143,7 +143,7 @@ fn parse_fields<'a>(fields: &'a [u8], message: &mut Message<'a>) -> Result<(), R
 /// Appends `message` to `out`, after any that are there already.
 ///
 /// An incarnation or seq that is missing is written as 0. Spans are rounded up to whole
-/// milliseconds, and 49.7 days stand for anything longer. With a key id, the tag is left zero.
+/// milliseconds, and 49.7 days stand for anything longer. With a key id, the tag is left zero for [`NodeKey::seal`](crate::auth::NodeKey::seal) to make.
 ///
 /// # Errors
 /// If a receiver would refuse it, with the reason; `out` is unchanged then.
