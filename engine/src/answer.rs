@@ -4,13 +4,14 @@
 //! work: one node, one slice of 2,048 places, one pass over the groups. Times stay on the
 //! monotonic line and nothing becomes text; whoever asked does that on a thread that has the time.
 
+use systole_core::auth::REASONS;
 use systole_core::guard::{Hold, ScopeName};
 use systole_core::{Called, Group, Liveness, Monitor, NodeIx, NodeView, Payload, Withheld};
 
 use crate::clock::Reading;
 use crate::model::Counts;
 use crate::profile::Profile;
-use crate::query::{Beliefs, Filter, GroupReport, HeldReport, HoldReport, Row, SLICE, Slice};
+use crate::query::{AuthReport, Beliefs, Filter, GroupReport, HeldReport, HoldReport, Row, SLICE, Slice};
 use crate::store::snapshot;
 
 /// One node.
@@ -67,6 +68,12 @@ pub fn counts(monitor: &Monitor) -> Counts {
 /// A hold, with its name written out.
 pub fn hold(hold: Hold<'_>) -> HoldReport {
     HoldReport { scope: hold.scope.to_string(), since: hold.since, until: hold.until, tally: hold.tally }
+}
+
+/// What its keys were of use for.
+pub fn auth(monitor: &Monitor) -> AuthReport {
+    let keys = monitor.keys();
+    AuthReport { mode: keys.mode(), keys: keys.uses().collect(), waived: REASONS.map(|reason| keys.waived(reason)) }
 }
 
 /// One group, with what was heard from it; nothing before its first heartbeat in a known rhythm.

@@ -27,6 +27,7 @@ use systole_core::{Monitor, Share};
 use crate::clock::Clock;
 use crate::config::Setup;
 use crate::http::{self, Control, Server};
+use crate::key;
 use crate::query::ShardHandle;
 use crate::shard::{self, Council, Horizon, Outlet, Parts, Peer, RESERVE, WAKER};
 use crate::store::{Journal, Keeping, Restored, State};
@@ -67,6 +68,7 @@ pub struct Daemon {
 pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
     let shards = shard_count(setup.listen.shards)?;
     let configs = share_out(&setup.plan, shards)?;
+    let keys = key::ring(setup.auth.mode, &setup.auth.keys)?;
     let clock = Clock::start();
     let unbound = clock.read();
     let options = Options { receive_buffer: setup.listen.receive_buffer, ..Options::default() };
@@ -110,8 +112,9 @@ pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
     let mut sockets_of = transpose(groups, shards);
     let mut running = Vec::with_capacity(shards);
     let ends = polls.into_iter().zip(inboxes_out).zip(queries_out).zip(monitors).zip(Council::seats(shards));
-    for (index, ((((poll, inbox), queries), monitor), council)) in (0u32..).zip(ends) {
+    for (index, ((((poll, inbox), queries), mut monitor), council)) in (0u32..).zip(ends) {
         let share = monitor.config().plan().share;
+        monitor.set_keys(keys.clone());
         let parts = Parts {
             shard: index,
             monitor,

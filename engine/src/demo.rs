@@ -10,18 +10,21 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, ensure};
+use systole_core::auth::{MasterKey, Mode};
 use systole_core::config::{GuardSettings, Plan, Settings};
 use systole_core::{Instant, Liveness, Span};
 
-use crate::config::{Events, Listen, Setup};
+use crate::config::{Auth, Events, Listen, Setup};
 use crate::daemon;
 use crate::fleet::{
     Act, Delay, Done, Fleet, Happening, Loss, Random, Report, Roster, Script, Verdict, length_needed, thousands,
 };
+use crate::key::Entry;
 
 /// A demonstration, ready to be run.
 #[derive(Clone, Debug)]
@@ -31,6 +34,7 @@ pub struct Demo {
     length: Span,
     seed: u64,
     script: Script,
+    key: Option<(MasterKey, Entry)>,
 }
 
 /// The fewest nodes that there is something to show with.
@@ -63,7 +67,14 @@ impl Demo {
         let width = (racks - 1).to_string().len().max(2);
         let roster = Roster::new(nodes, "node-", (0..racks).map(|rack| format!("rack-{rack:0width$}")).collect());
         let script = script(&roster, interval, length, &mut Random::new(seed));
-        Ok(Self { roster, interval, length, seed, script })
+        Ok(Self { roster, interval, length, seed, script, key: None })
+    }
+
+    /// Lets the nodes sign with this key, which was read from `file`, and the monitor believe nobody else.
+    #[must_use]
+    pub fn signed(self, key: MasterKey, file: PathBuf) -> Self {
+        let entry = Entry { id: key.id(), suite: key.suite(), file };
+        Self { key: Some((key, entry)), ..self }
     }
 
     /// How many nodes there are.
@@ -117,6 +128,7 @@ impl Demo {
             delay: Delay::NONE,
             script: self.script.clone(),
             length: Some(self.length),
+            key: self.key.as_ref().map(|(key, _)| key.clone()),
             seed: self.seed,
             events: Some(format!("http://{http}")),
         };
@@ -140,10 +152,12 @@ impl Demo {
         let listen = Listen { udp: vec![any], http: Some(any), ..Listen::default() };
         // Every node may come, be suspected, fail and come back, and nothing of it is lost.
         let events = Events { keep: 4 * self.roster.len() as usize + 100_000, ..Events::default() };
+        let enforced = |(_, entry): &(_, Entry)| Auth { mode: Mode::Enforce, keys: vec![entry.clone()] };
+        let auth = self.key.as_ref().map(enforced).unwrap_or_default();
         // A rack that dies is held like any group that falls silent as one; there isn't time for ten minutes of that.
         let guard = Some(GuardSettings { longest: held(self.interval), rate: 1e6, ..GuardSettings::default() });
         let usual = Setup::default();
-        Setup { listen, events, plan: Plan { guard, ..usual.plan }, ..usual }
+        Setup { listen, auth, events, plan: Plan { guard, ..usual.plan }, ..usual }
     }
 }
 

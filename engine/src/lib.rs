@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod demo;
 pub mod fleet;
 pub mod http;
+pub mod key;
 pub mod model;
 pub mod profile;
 pub mod query;

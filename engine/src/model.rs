@@ -57,6 +57,8 @@ pub struct Status {
     pub datagrams_dropped_total: u64,
     /// Messages that weren't believed, by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// Who is believed.
+    pub auth: Auth,
     /// Each thread that receives and judges.
     pub shards: Vec<Shard>,
     /// How well the monitor itself is.
@@ -107,6 +109,30 @@ pub struct StateDir {
     pub snapshot_errors_total: u64,
     /// Files that were damaged, foreign or of a newer version at the start: kept aside as `*.refused`.
     pub refused: Vec<String>,
+}
+
+/// Keys and tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Auth {
+    /// What becomes of messages without a good tag: `off`, nobody looks; `permissive`, they are counted and believed;
+    /// `enforce`, they are refused.
+    pub mode: String,
+    /// The keys of the fleet.
+    pub keys: Vec<AuthKey>,
+    /// Messages that were believed though `enforce` would have refused them, by reason. When these stand still it is
+    /// safe to enforce.
+    pub waived: BTreeMap<String, u64>,
+}
+
+/// A key of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuthKey {
+    /// Its id: 1 to 255.
+    pub id: u8,
+    /// `siphash` or `hmac`.
+    pub suite: String,
+    /// Messages with its tag that were believed. When this stands still nobody uses the key any more.
+    pub accepted_total: u64,
 }
 
 /// One thread that owns one socket on each address and the nodes steered to it.

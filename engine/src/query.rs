@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crossbeam::channel::{Sender, TrySendError};
+use systole_core::auth::{Mode, REASONS, Use};
 use systole_core::config::Settings;
 use systole_core::counters::Counters;
 use systole_core::event::Evidence;
@@ -61,6 +62,8 @@ pub struct Report {
     pub counts: Counts,
     /// What its monitor counted.
     pub counters: Counters,
+    /// What its keys were of use for.
+    pub auth: AuthReport,
     /// Heartbeats per second over the last ten seconds.
     pub heartbeats_per_second: f64,
     /// Datagrams received.
@@ -113,6 +116,17 @@ pub struct HeldReport {
     pub until: Option<Instant>,
     /// The hold that it is part of.
     pub hold: Option<HoldReport>,
+}
+
+/// What a shard's keys were of use for.
+#[derive(Clone, Debug, Default)]
+pub struct AuthReport {
+    /// What becomes of messages without a good tag.
+    pub mode: Mode,
+    /// Each key.
+    pub keys: Vec<Use>,
+    /// Messages that enforcing would have refused, in the order of [`REASONS`](systole_core::auth::REASONS).
+    pub waived: [u64; REASONS.len()],
 }
 
 /// What a shard knows of one group.

@@ -18,6 +18,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
+use systole_core::auth::NodeKey;
 use systole_core::wire::{DATAGRAM_MAX, Extras, Kind, Message, UnixMillis, emit_binary, emit_text};
 use systole_core::{Incarnation, NodeId, Reject, Seq, Span};
 
@@ -62,6 +63,7 @@ pub struct Sender {
     /// Heartbeats for which the node still introduces itself in any case.
     introductions: u32,
     unsent: u64,
+    key: Option<NodeKey>,
     buffer: Vec<u8>,
 }
 
@@ -114,8 +116,15 @@ impl Sender {
             seq: 0,
             introductions: INTRODUCTIONS,
             unsent: 0,
+            key: None,
             buffer: Vec::with_capacity(256),
         })
+    }
+
+    /// Seals from now on whatever it says, in binary: a line of text has no place for a tag.
+    pub fn seal_with(&mut self, key: NodeKey) {
+        self.about.form = Form::Binary;
+        self.key = Some(key);
     }
 
     /// Says "I am here". The load is 0 for idle and 1 for full; metrics are up to 16 names and numbers.
@@ -170,9 +179,10 @@ impl Sender {
             ..Message::of(kind, self.node)
         };
         self.buffer.clear();
-        match about.form {
-            Form::Binary => emit_binary(&message, &mut self.buffer)?,
-            Form::Text => emit_text(&message, &mut self.buffer)?,
+        match (&self.key, about.form) {
+            (Some(key), Form::Binary | Form::Text) => key.seal(&message, &mut self.buffer)?,
+            (None, Form::Binary) => emit_binary(&message, &mut self.buffer)?,
+            (None, Form::Text) => emit_text(&message, &mut self.buffer)?,
         }
         if self.buffer.len() > DATAGRAM_MAX {
             return Err(Reject::Truncated);
@@ -249,6 +259,7 @@ const INTRODUCE_EVERY: u64 = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use systole_core::auth::{KeyId, KeyRing, MasterKey, Mode, Suite};
     use systole_core::wire::messages;
 
     fn monitor() -> (UdpSocket, String) {
@@ -337,6 +348,28 @@ mod tests {
         assert!(buffer.starts_with(b"hb web-1 "));
         let (message, _) = messages(&buffer[..length]).next().unwrap().unwrap();
         assert_eq!((message.seq, message.group), (Some(Seq::new(1)), Some("web")));
+    }
+
+    #[test]
+    fn with_a_key_everything_that_is_said_is_sealed_and_in_binary() {
+        let (socket, to) = monitor();
+        let id = KeyId::new(3).unwrap();
+        let master = MasterKey::new(id, Suite::SipHash, &[1; 16]).unwrap();
+        let mut ring = KeyRing::new(Mode::Enforce);
+        ring.add(master.clone()).unwrap();
+        let mut sender = Sender::connect(&to, About { form: Form::Text, ..about() }).unwrap();
+        sender.seal_with(master.node(NodeId::of("web-1")));
+        sender.beat(None, &[]).unwrap();
+        sender.goodbye();
+        for seq in 1..=2 {
+            let mut buffer = [0; 2048];
+            let length = socket.recv(&mut buffer).unwrap();
+            let (message, bytes) = messages(&buffer[..length]).next().unwrap().unwrap();
+            assert_eq!((message.key, message.seq), (3, Some(Seq::new(seq))));
+            assert!(ring.open(&message, bytes).is_ok());
+        }
+        sender.seal_with(master.node(NodeId::of("web-2")));
+        assert_eq!(sender.beat(None, &[]), Err(Reject::BadTag), "nobody would believe it");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use systole_core::auth::{REASONS, Use};
 use systole_core::event::Cause;
 use systole_core::{Liveness, Reject, Span, Withheld};
 
@@ -125,6 +126,7 @@ pub fn status(reports: &[Report], uptime: Span, events_last: u64, reading: Readi
         heartbeats_per_second: reports.iter().map(|report| report.heartbeats_per_second).sum(),
         datagrams_dropped_total: reports.iter().map(|report| report.dropped).sum(),
         rejected: Reject::ALL.into_iter().map(|reason| (reason.name().to_owned(), rejected(reason))).collect(),
+        auth: auth(reports),
         shards: reports.iter().map(shard).collect(),
         health: health(reports),
         holds: holds(reports, reading),
@@ -168,6 +170,25 @@ fn whole_hold<'a>(holds: impl IntoIterator<Item = &'a HoldReport>) -> Option<Hol
 /// Counts by reason, by the names of the reasons.
 fn withheld(count: impl Fn(Withheld) -> u64) -> BTreeMap<String, u64> {
     Withheld::ALL.into_iter().map(|reason| (reason.name().to_owned(), count(reason))).collect()
+}
+
+/// Keys and tags, from what every shard counted: all of them have the same keys.
+pub fn auth(reports: &[Report]) -> model::Auth {
+    let first = reports.first().map(|report| report.auth.clone()).unwrap_or_default();
+    let accepted = |id| reports.iter().flat_map(|report| &report.auth.keys).filter(move |one| one.key == id);
+    let key = |one: &Use| model::AuthKey {
+        id: one.key.number(),
+        suite: one.suite.name().to_owned(),
+        accepted_total: accepted(one.key).map(|one| one.accepted).sum(),
+    };
+    let waived = |(at, reason): (usize, Reject)| {
+        (reason.name().to_owned(), reports.iter().map(|report| report.auth.waived[at]).sum())
+    };
+    model::Auth {
+        mode: first.mode.name().to_owned(),
+        keys: first.keys.iter().map(key).collect(),
+        waived: REASONS.into_iter().enumerate().map(waived).collect(),
+    }
 }
 
 /// Whether such a change says that a node is silent.

@@ -233,6 +233,7 @@ fn report(shard: u32, monitor: &Monitor) -> Report {
     Report {
         shard,
         counts: answer::counts(monitor),
+        auth: answer::auth(monitor),
         counters: *monitor.counters(),
         heartbeats_per_second: 1.5,
         datagrams: 10 + u64::from(shard),

@@ -7,6 +7,7 @@
 mod wrapped;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -15,11 +16,13 @@ use clap::ValueEnum;
 use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use systole_core::auth::NodeKey;
 use systole_core::wire::{Extras, Message, emit_text};
 use systole_core::{Reject, Span, is_name};
 
 use crate::cli::usage::Usage;
 use crate::fleet::Random;
+use crate::key;
 use crate::sender::{self, About, Form, Sender};
 
 /// Send a heartbeat: once, at an interval, or while a command runs
@@ -56,6 +59,9 @@ pub struct Args {
     /// How to write it [default: text once, binary otherwise]
     #[arg(long)]
     form: Option<Writing>,
+    /// Sign with the key in this file: of the node (`systole key derive`), or the master key of the fleet
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// Beat while this command runs, and say goodbye if it ends well
     #[arg(last = true, value_name = "CMD")]
     command: Vec<std::ffi::OsString>,
@@ -73,7 +79,8 @@ enum Writing {
 const EXAMPLES: &str = "Examples:
   systole beat backup-db --group nightly              one heartbeat, from a script
   systole beat web-1 --every 1s --load 0.4            one a second; goodbye on Ctrl-C
-  systole beat web-1 --every 2s -- ./server --port 80 beats while the server runs";
+  systole beat web-1 --every 2s -- ./server --port 80 beats while the server runs
+  systole beat web-1 --every 1s --key-file web-1.key  signed, for a monitor that believes nobody else";
 
 /// Runs the command.
 ///
@@ -85,19 +92,20 @@ const EXAMPLES: &str = "Examples:
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.check()?;
     let interval = args.every.unwrap_or(INTERVAL);
+    let key = args.key()?;
     if !args.command.is_empty() {
-        wrapped::run(&args.command, Pulse::start(&args, interval)?)
+        wrapped::run(&args.command, Pulse::start(&args, key, interval)?)
     } else if args.every.is_some() || args.count.is_some() {
-        until_stopped(&args, interval)
+        until_stopped(&args, key, interval)
     } else {
-        once(&args)
+        once(&args, key)
     }
 }
 
-fn once(args: &Args) -> anyhow::Result<ExitCode> {
-    if args.form == Some(Writing::Binary) {
+fn once(args: &Args, key: Option<NodeKey>) -> anyhow::Result<ExitCode> {
+    if args.form == Some(Writing::Binary) || key.is_some() {
         // Binary always has a number; a new life makes it newer than the last.
-        let mut sender = Sender::connect(&args.to, args.about(None)).map_err(Usage::if_no_address)?;
+        let mut sender = args.sender(key, None)?;
         sender.beat(args.load, &args.metrics()).map_err(refused)?;
         return heard(args, |time| sender.refused(time));
     }
@@ -128,9 +136,9 @@ fn heard(args: &Args, refused: impl FnOnce(Duration) -> bool) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn until_stopped(args: &Args, interval: Span) -> anyhow::Result<ExitCode> {
+fn until_stopped(args: &Args, key: Option<NodeKey>, interval: Span) -> anyhow::Result<ExitCode> {
     let signals = signals(&[SIGINT, SIGTERM])?;
-    let mut pulse = Pulse::start(args, interval)?;
+    let mut pulse = Pulse::start(args, key, interval)?;
     for _ in 0..args.count.unwrap_or(u64::MAX) {
         let next = pulse.beat()?;
         match signals.recv_deadline(next) {
@@ -152,8 +160,8 @@ struct Pulse {
 }
 
 impl Pulse {
-    fn start(args: &Args, interval: Span) -> anyhow::Result<Self> {
-        let sender = Sender::connect(&args.to, args.about(Some(interval))).map_err(Usage::if_no_address)?;
+    fn start(args: &Args, key: Option<NodeKey>, interval: Span) -> anyhow::Result<Self> {
+        let sender = args.sender(key, Some(interval))?;
         let random = Random::new(Random::any_seed());
         let schedule = Schedule::new(interval, Instant::now());
         Ok(Self { sender, schedule, load: args.load, metrics: args.metrics.clone(), random })
@@ -184,6 +192,26 @@ impl Args {
             Some((option, name)) => Err(Usage(format!("{option} {name} is given twice; leave one of them out"))),
             None => Ok(()),
         }
+    }
+
+    /// What the node signs with.
+    fn key(&self) -> anyhow::Result<Option<NodeKey>> {
+        let Some(file) = &self.key_file else { return Ok(None) };
+        if self.form == Some(Writing::Text) {
+            return Err(
+                Usage("a line of text has no place for a tag; leave --form text or --key-file out".into()).into()
+            );
+        }
+        let sealer = key::read(file)?.sealer(&self.node);
+        Ok(Some(sealer.map_err(|error| Usage(format!("--key-file {}: {error}", file.display())))?))
+    }
+
+    fn sender(&self, key: Option<NodeKey>, interval: Option<Span>) -> anyhow::Result<Sender> {
+        let mut sender = Sender::connect(&self.to, self.about(interval)).map_err(Usage::if_no_address)?;
+        if let Some(key) = key {
+            sender.seal_with(key);
+        }
+        Ok(sender)
     }
 
     fn about(&self, interval: Option<Span>) -> About {
@@ -352,7 +380,7 @@ mod tests {
     fn everything_that_can_be_said_is_understood() {
         let args = parse(
             "beat web-1 --to [::1]:2328 --every 1.5s --group web --load 0.4 --version 1.2 --metric cpu=0.7 --metric t=-3e2 \
-             --label zone=eu-1 --form text -- run --load 7",
+             --label zone=eu-1 --form text --key-file web-1.key -- run --load 7",
         )
         .unwrap();
         assert_eq!((args.node.as_str(), args.to.as_str()), ("web-1", "[::1]:2328"));
@@ -360,6 +388,7 @@ mod tests {
         assert_eq!(args.metrics, [("cpu".to_owned(), 0.7), ("t".to_owned(), -300.0)]);
         assert_eq!(args.labels, [("zone".to_owned(), "eu-1".to_owned())]);
         assert_eq!((args.form, args.command.len()), (Some(Writing::Text), 3));
+        assert_eq!(args.key_file, Some("web-1.key".into()));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use systole_core::Span;
 use systole_core::config::{Plan, Rule, Settings};
 
 use super::table::Look;
-use crate::config::{self, Events, Fault, Listen, Setup, Size, Unusable};
+use crate::config::{self, Auth, Events, Fault, Listen, Setup, Size, Unusable};
+use crate::key::Entry;
 
 /// What to check.
 #[derive(Clone, Debug, clap::Args)]
@@ -58,6 +59,7 @@ fn summary(file: &Path, setup: &Setup) -> String {
     let rows = [
         ("udp", udp.join(", ")),
         ("http", listen.http.map_or_else(|| "off".to_owned(), |address| address.to_string())),
+        ("auth", auth(&setup.auth)),
         ("shards", listen.shards.map_or_else(|| "half of the cores, 1 to 8".to_owned(), |shards| shards.to_string())),
         ("receive buffer", Size::from_bytes(listen.receive_buffer as u64).to_string()),
         ("events kept", setup.events.keep.to_string()),
@@ -80,6 +82,11 @@ fn state(setup: &Setup) -> String {
     let Some(dir) = &setup.state_dir else { return "nothing is kept over a restart".to_owned() };
     let Events { retain, retain_max, .. } = setup.events;
     format!("{}: events for {retain}, {retain_max} at most; a snapshot every {}", dir.display(), setup.snapshot.every)
+}
+
+fn auth(auth: &Auth) -> String {
+    let keys = auth.keys.iter().map(|key| format!("key {} ({}, {})", key.id, key.suite, key.file.display()));
+    std::iter::once(auth.mode.name().to_owned()).chain(keys).collect::<Vec<_>>().join(", ")
 }
 
 /// The configured groups, and what is in force for all others.
@@ -118,6 +125,8 @@ struct Report<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<ListenReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    auth: Option<AuthReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     defaults: Option<SettingsReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<Vec<GroupReport>>,
@@ -137,6 +146,19 @@ struct ListenReport {
     insecure: bool,
     shards: Option<usize>,
     receive_buffer: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct AuthReport {
+    mode: &'static str,
+    keys: Vec<KeyReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeyReport {
+    id: u8,
+    suite: &'static str,
+    file: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -164,6 +186,7 @@ fn as_json(file: &Path, read: Result<&Setup, &[Fault]>) -> anyhow::Result<String
         faults: read.err().unwrap_or_default().iter().map(FaultReport::of).collect(),
         warnings: setup.map(config::warnings).unwrap_or_default(),
         listen: setup.map(|setup| ListenReport::of(&setup.listen)),
+        auth: setup.map(|setup| AuthReport::of(&setup.auth)),
         defaults: setup.map(|setup| SettingsReport::of(&setup.plan.default)),
         groups: setup.map(|setup| setup.plan.groups.iter().map(GroupReport::of).collect()),
     };
@@ -186,6 +209,17 @@ impl ListenReport {
             shards: listen.shards,
             receive_buffer: listen.receive_buffer,
         }
+    }
+}
+
+impl AuthReport {
+    fn of(auth: &Auth) -> Self {
+        let key = |key: &Entry| KeyReport {
+            id: key.id.number(),
+            suite: key.suite.name(),
+            file: key.file.display().to_string(),
+        };
+        Self { mode: auth.mode.name(), keys: auth.keys.iter().map(key).collect() }
     }
 }
 

@@ -1,19 +1,20 @@
 //! `systole demo`: the first thing that anyone sees.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use comfy_table::Cell;
 use systole_core::{Liveness, Span};
 
-use super::fleet::{Plain, Show, stop_on_signals};
+use super::fleet::{Plain, Show, master_key, stop_on_signals};
 use super::table::Look;
 use super::usage::Usage;
 use crate::demo::{Deed, Demo};
 use crate::fleet::{NODES_MAX, Random, Report, Verdicts, thousands};
 
 /// Watch a monitor find failures in a fake fleet, on this machine
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// How many nodes
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
@@ -21,6 +22,9 @@ pub struct Args {
     /// How long to run; a shorter run has a shorter heartbeat interval
     #[arg(long = "for", value_name = "D", default_value = "60s")]
     length: Span,
+    /// Sign with the master key in this file, and let the monitor believe nobody else
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// Repeats the random choices of another run
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
@@ -34,8 +38,11 @@ pub struct Args {
 /// # Errors
 /// If there is too little time or too few nodes to show anything, or the monitor can't be started.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { nodes, length, seed, json } = args;
-    let demo = Demo::new(nodes, length, seed.unwrap_or_else(Random::any_seed)).map_err(Usage::of)?;
+    let Args { nodes, length, key_file, seed, json } = args;
+    let mut demo = Demo::new(nodes, length, seed.unwrap_or_else(Random::any_seed)).map_err(Usage::of)?;
+    if let Some(file) = key_file {
+        demo = demo.signed(master_key(&file)?, file);
+    }
     let stop = stop_on_signals()?;
     let show = std::cell::RefCell::new(Show::new(Some(demo.length()), Plain::Silent));
     let say = |line: &str| {

@@ -1,6 +1,7 @@
 //! `systole fleet`: a load and failure generator, and with `--events` the judge of a monitor's verdicts.
 
 use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use systole_core::auth::MasterKey;
 use systole_core::{NAME_MAX, Span, is_name};
 
 use crate::cli::usage::Usage;
@@ -17,6 +19,7 @@ use crate::fleet::{
     Act, Delay, Fleet, Happening, INTERVAL_MAX, INTERVAL_MIN, Loss, NODES_MAX, Progress, Random, Roster, Script, Toll,
     While, counted, length_needed, thousands,
 };
+use crate::key::{self, Key};
 use crate::sender;
 
 /// Play a whole fleet: load for a monitor, and failures for it to find
@@ -66,6 +69,9 @@ pub struct Args {
     /// How long to run [default: until Ctrl-C; with --events, until the last verdict is due]
     #[arg(long = "for", value_name = "D")]
     length: Option<Span>,
+    /// Sign with the master key in this file, for each node with its own
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// Repeats the random choices of another run
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
@@ -104,6 +110,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The key of a whole fleet.
+pub(super) fn master_key(file: &Path) -> anyhow::Result<MasterKey> {
+    match key::read(file)? {
+        Key::Master(key) => Ok(key),
+        Key::Node(of, _) => Err(Usage(format!(
+            "--key-file {}: this is the key of {of} alone, and a fleet needs a master key; `systole key new` makes one",
+            file.display()
+        ))
+        .into()),
+    }
+}
+
 impl Args {
     fn fleet(&self) -> anyhow::Result<Fleet> {
         let script = self.script()?;
@@ -132,6 +150,7 @@ impl Args {
             delay: self.delay,
             script,
             length,
+            key: self.key_file.as_deref().map(master_key).transpose()?,
             seed: self.seed.unwrap_or_else(Random::any_seed),
             events: self.events.clone(),
         })

@@ -17,6 +17,7 @@ pub mod events;
 pub mod fleet;
 pub mod groups;
 pub mod holds;
+pub mod key;
 mod log;
 pub mod man;
 pub mod node;
@@ -64,6 +65,8 @@ pub enum Command {
     Events(events::Args),
     /// Show or end the holds on failures of many nodes together
     Holds(holds::Args),
+    /// Make keys for nodes, and for a monitor to believe nobody else
+    Key(key::Args),
     /// Say everything that is wrong with a configuration
     Check(check::Args),
     /// Print completions for a shell
@@ -92,6 +95,7 @@ impl Command {
             Self::Node(args) => node::run(args),
             Self::Events(args) => events::run(args),
             Self::Holds(args) => holds::run(args),
+            Self::Key(args) => key::run(args),
             Self::Check(args) => check::run(args),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
@@ -108,6 +112,7 @@ impl Command {
             | Self::Node(_)
             | Self::Events(_)
             | Self::Holds(_)
+            | Self::Key(_)
             | Self::Check(_)
             | Self::Completions(_)
             | Self::Man(_) => true,

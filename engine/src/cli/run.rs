@@ -21,7 +21,7 @@ use signal_hook::iterator::Signals;
 use tracing::{info, warn};
 
 use super::log;
-use crate::config::{self, Http, Listen, SHARDS_MAX, Setup, Size};
+use crate::config::{self, Http, SHARDS_MAX, Setup, Size};
 use crate::daemon::{self, Daemon};
 use crate::udp;
 
@@ -44,7 +44,7 @@ pub struct Args {
     /// Share the nodes among this many threads [default: half of the cores, at most 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(SHARDS_MAX)))]
     shards: Option<u32>,
-    /// Listen beyond loopback though heartbeats carry no key: whoever reaches the port is believed
+    /// Listen beyond loopback though nobody has to show a key: whoever reaches the port is believed
     #[arg(long)]
     insecure: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as systole=debug
@@ -94,17 +94,17 @@ impl Args {
         if let Some(shards) = self.shards {
             listen.shards = Some(shards as usize);
         }
-        guard(listen)?;
+        guard(&setup)?;
         setup.state_dir = self.state_dir.or(setup.state_dir);
         Ok(setup)
     }
 }
 
-fn guard(listen: &Listen) -> anyhow::Result<()> {
-    match listen.exposed().next() {
-        Some(address) if !listen.insecure => bail!(
-            "{address} is open to other machines, and without a key whoever reaches it is believed; \
-             use a loopback address such as 127.0.0.1, or add --insecure if you trust that network"
+fn guard(setup: &Setup) -> anyhow::Result<()> {
+    match setup.exposed().next() {
+        Some(address) if !setup.listen.insecure => bail!(
+            "{address} is open to other machines, and without a key whoever reaches it is believed; use a loopback \
+             address such as 127.0.0.1, enforce keys for heartbeats in [auth], or add --insecure if you trust that network"
         ),
         Some(_) | None => Ok(()),
     }

@@ -8,7 +8,7 @@ use systole_core::{Liveness, Span};
 
 use crate::cli::remote::{Remote, json, print};
 use crate::cli::table::Look;
-use crate::model::{Shard, StateDir, Status};
+use crate::model::{Auth, Shard, StateDir, Status};
 
 /// Show how the monitor and its nodes are doing
 #[derive(Clone, Debug, clap::Args)]
@@ -45,6 +45,7 @@ fn table(out: &mut dyn Write, look: Look, status: &Status) -> anyhow::Result<()>
         ("nodes", nodes),
         ("heartbeats", format!("{} in all, {:.1} per second", status.heartbeats_total, status.heartbeats_per_second)),
         ("rejected", none_if_empty(&rejected)),
+        ("auth", auth(&status.auth)),
         ("dropped", format!("{} datagrams, {} events", status.datagrams_dropped_total, health.events_dropped_total)),
         ("loop gap", format!("{} ms at most, {} ms behind now", health.loop_gap_max_ms, health.behind_ms)),
         ("clock steps", health.clock_steps_total.to_string()),
@@ -78,6 +79,13 @@ fn state(dir: &StateDir) -> String {
     format!("{}: {events}; {snapshot}{refused}", dir.dir)
 }
 
+/// The mode, and what there is to know before a stricter one, or before a key is taken away.
+fn auth(auth: &Auth) -> String {
+    let keys = auth.keys.iter().map(|key| format!("key {} ({}) {} accepted", key.id, key.suite, key.accepted_total));
+    let waived = auth.waived.iter().filter(|(_, n)| **n > 0).map(|(reason, n)| format!("{n} {reason} waived"));
+    std::iter::once(auth.mode.clone()).chain(keys).chain(waived).collect::<Vec<_>>().join(", ")
+}
+
 fn shard(shard: &Shard) -> Vec<Cell> {
     let numbers = [
         u64::from(shard.shard),
@@ -100,6 +108,7 @@ fn none_if_empty(list: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::model::AuthKey;
     use crate::show;
 
     #[test]
@@ -107,10 +116,15 @@ mod tests {
         let mut status = show::status(&[], Span::from_secs(90), 17, Clock::start().read());
         status.nodes.failed = 3;
         status.rejected.insert("malformed".into(), 5);
+        status.auth.mode = "permissive".into();
+        status.auth.keys = vec![AuthKey { id: 1, suite: "siphash".into(), accepted_total: 7 }];
+        status.auth.waived.insert("unsigned".into(), 2);
         let mut out = Vec::new();
         table(&mut out, Look::PLAIN, &status).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("3 failed") && text.contains("5 malformed") && text.contains("90 s"), "{text}");
+        assert!(text.contains("permissive, key 1 (siphash) 7 accepted, 2 unsigned waived"), "{text}");
+        assert!(!text.contains("bad_tag"), "{text}");
         assert!(!text.contains("not_newer") && text.contains("up to number 17"), "{text}");
     }
 }

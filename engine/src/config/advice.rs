@@ -4,20 +4,22 @@
 //! lost heartbeat breaks, a grace that ends before a node can beat, a port that is open to all.
 
 use systole_core::Span;
+use systole_core::auth::Mode;
 use systole_core::config::{Rule, Settings};
 
-use super::{Events, Setup};
+use super::{Auth, Events, Setup};
 
 /// Everything about a setup that deserves a second look, each with the way out.
 pub fn warnings(setup: &Setup) -> Vec<String> {
     let plan = &setup.plan;
-    let exposed = setup.listen.exposed().map(|address| {
+    let exposed = setup.exposed().map(|address| {
         format!(
             "INSECURE: {address} is open to other machines and no key is needed: \
              whoever reaches it is believed; use a loopback address unless you trust that network"
         )
     });
     exposed
+        .chain(of_auth(&setup.auth))
         .chain(nowhere_to_keep(setup))
         .chain(of_settings("[defaults]", &plan.default))
         .chain(plan.groups.iter().filter(|rule| rule.settings != plan.default).flat_map(of_rule))
@@ -36,6 +38,22 @@ fn nowhere_to_keep(setup: &Setup) -> Option<String> {
          process; set state_dir or start with --state-dir"
             .to_owned()
     })
+}
+
+fn of_auth(auth: &Auth) -> Option<String> {
+    match auth.mode {
+        Mode::Off if !auth.keys.is_empty() => Some(
+            "[auth]: keys are named and nobody looks at tags, as mode is off; set it to \"permissive\" to see who has \
+             a key, and to \"enforce\" to believe nobody else"
+                .to_owned(),
+        ),
+        Mode::Permissive => Some(
+            "[auth]: mode permissive believes everybody; set it to \"enforce\" when the messages that are waived, see \
+             `systole status`, become no more"
+                .to_owned(),
+        ),
+        Mode::Off | Mode::Enforce => None,
+    }
 }
 
 fn of_rule(rule: &Rule) -> Vec<String> {

@@ -1,13 +1,17 @@
 //! The file that a configuration is read from.
 //!
-//! The one place of this folder that touches the disk, so that all the rest can be tried on any text.
+//! The one place of this folder that touches the disk, for it and for the files of keys that it names, so that all the rest can be tried on any text.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use systole_core::auth::KeyRing;
+
+use super::Setup;
 use super::fault::{Fault, Faults};
-use super::{Setup, read, read_insecure};
+use super::read::read_looking;
+use crate::key::{self, Entry};
 
 /// Why a file can't be used.
 #[derive(Debug)]
@@ -28,14 +32,18 @@ pub enum Unusable {
     },
 }
 
-/// Reads the configuration in the file at `path`; with `insecure` as if it said so itself.
+/// Reads the configuration in the file at `path`, and looks at the keys that it names; with `insecure` as if it said so
+/// itself.
 ///
 /// # Errors
 /// It can't be read, or something is wrong with it.
 pub fn load(path: &Path, insecure: bool) -> Result<Setup, Unusable> {
     let bytes = std::fs::read(path).map_err(|error| Unusable::Unread { path: path.into(), error })?;
-    let read = if insecure { read_insecure } else { read };
-    text(&bytes).and_then(read).map_err(|faults| Unusable::Faulty { path: path.into(), faults })
+    let mut ring = KeyRing::default();
+    let mut look = |entry: &Entry| key::add(&mut ring, entry).map_err(|error| error.to_string());
+    text(&bytes)
+        .and_then(|text| read_looking(text, insecure, &mut look))
+        .map_err(|faults| Unusable::Faulty { path: path.into(), faults })
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Vec<Fault>> {

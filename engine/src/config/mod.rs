@@ -10,10 +10,14 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use systole_core::Span;
+use systole_core::auth::Mode;
 use systole_core::config::{FlapSettings, GuardSettings, Plan};
+
+use crate::key::Entry;
 
 mod address;
 mod advice;
+mod auth;
 mod caution;
 mod events;
 mod fault;
@@ -36,6 +40,8 @@ pub use size::{Size, SizeError};
 pub struct Setup {
     /// Where it listens.
     pub listen: Listen,
+    /// Whom it believes.
+    pub auth: Auth,
     /// How it judges; the core found nothing wrong with it.
     pub plan: Plan,
     /// What becomes of its events.
@@ -59,6 +65,15 @@ pub struct Listen {
     pub shards: Option<usize>,
     /// What the kernel is asked to hold for each socket, in bytes.
     pub receive_buffer: usize,
+}
+
+/// Who is believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auth {
+    /// What becomes of messages without a good tag.
+    pub mode: Mode,
+    /// The keys of the fleet: the current one, and others that are still accepted.
+    pub keys: Vec<Entry>,
 }
 
 /// What becomes of events.
@@ -92,6 +107,7 @@ impl Default for Setup {
             Plan { guard: Some(GuardSettings::default()), flapping: Some(FlapSettings::default()), ..Plan::default() };
         Self {
             listen: Listen::default(),
+            auth: Auth::default(),
             plan,
             events: Events::default(),
             state_dir: None,
@@ -124,10 +140,11 @@ impl Default for Snapshot {
     }
 }
 
-impl Listen {
-    /// The addresses that others than this machine can reach, first those for heartbeats.
+impl Setup {
+    /// The addresses at which others than this machine can reach it without a key, first those for heartbeats.
     pub fn exposed(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.udp.iter().copied().chain(self.http).filter(|address| !address::is_loopback(*address))
+        let udp = self.listen.udp.iter().copied().filter(|_| self.auth.mode != Mode::Enforce);
+        udp.chain(self.listen.http).filter(|address| !address::is_loopback(*address))
     }
 }
 

@@ -9,16 +9,18 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use systole_core::auth::Mode;
 use systole_core::config::{Config, Limits, Match, Place, Plan, Rule, Settings};
 use systole_core::{Pattern, Share};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
 use super::address::is_loopback;
+use super::auth::{self, Look};
 use super::fault::{Fault, Faults};
 use super::section::{Read, Refused, Section, Title};
 use super::size::Size;
-use super::{Listen, Setup, caution, events, value};
+use super::{Auth, Listen, Setup, caution, events, value};
 
 /// The most threads that may share the nodes.
 pub const SHARDS_MAX: u32 = 64;
@@ -32,7 +34,7 @@ const BUFFER_MAX: Size = Size::from_bytes(1 << 30);
 /// # Errors
 /// Everything that is wrong with it, in the order of its lines.
 pub fn read(text: &str) -> Result<Setup, Vec<Fault>> {
-    read_told(text, Told { insecure: false })
+    read_looking(text, false, &mut |_| Ok(()))
 }
 
 /// Reads a configuration as if it said `insecure = true`, because whoever starts us said so.
@@ -40,7 +42,12 @@ pub fn read(text: &str) -> Result<Setup, Vec<Fault>> {
 /// # Errors
 /// Everything else that is wrong with it, in the order of its lines.
 pub fn read_insecure(text: &str) -> Result<Setup, Vec<Fault>> {
-    read_told(text, Told { insecure: true })
+    read_looking(text, true, &mut |_| Ok(()))
+}
+
+/// Reads a configuration and lets `look` judge the file of each key.
+pub(super) fn read_looking(text: &str, insecure: bool, look: Look<'_>) -> Result<Setup, Vec<Fault>> {
+    read_told(text, Told { insecure }, look)
 }
 
 /// What is known before the file is read.
@@ -49,10 +56,10 @@ struct Told {
     insecure: bool,
 }
 
-fn read_told(text: &str, told: Told) -> Result<Setup, Vec<Fault>> {
+fn read_told(text: &str, told: Told, look: Look<'_>) -> Result<Setup, Vec<Fault>> {
     let mut faults = Faults::default();
     let setup = match DeTable::parse(text) {
-        Ok(root) => setup(root.get_ref(), told, &mut faults),
+        Ok(root) => setup(root.get_ref(), told, look, &mut faults),
         Err(error) => {
             faults.add(error.span().map_or(0, |span| span.start), not_toml(text, &error));
             Setup::default()
@@ -73,10 +80,11 @@ fn not_toml(text: &str, error: &Error) -> String {
     format!("this is not TOML: {message}{at}{way_out}")
 }
 
-fn setup<'t>(root: &'t DeTable<'t>, told: Told, faults: &mut Faults) -> Setup {
+fn setup<'t>(root: &'t DeTable<'t>, told: Told, look: Look<'_>, faults: &mut Faults) -> Setup {
     let mut file = Section::new(Title::File, 0, Some(root));
     let state_dir = file.read("state_dir", faults, value::path).unwrap_or_default();
-    let listen = listen(file.section("listen", faults), told, faults);
+    let auth = auth::read(file.section("auth", faults), look, faults);
+    let listen = listen(file.section("listen", faults), told, &auth, faults);
     let events = events::events(file.section("events", faults), faults);
     let snapshot = events::snapshot(file.section("snapshot", faults), faults);
     let mut limits_section = file.section("limits", faults);
@@ -101,14 +109,14 @@ fn setup<'t>(root: &'t DeTable<'t>, told: Told, faults: &mut Faults) -> Setup {
         groups: group_sections,
     };
     judge(&plan, &sections, faults);
-    Setup { listen, plan, events, state_dir, snapshot }
+    Setup { listen, auth, plan, events, state_dir, snapshot }
 }
 
-fn listen(mut section: Section<'_>, told: Told, faults: &mut Faults) -> Listen {
+fn listen(mut section: Section<'_>, told: Told, auth: &Auth, faults: &mut Faults) -> Listen {
     let usual = Listen::default();
     let written = or(section.read("insecure", faults, value::boolean), usual.insecure, true);
     let insecure = told.insecure || written;
-    let udp = udp(&mut section, insecure, faults).unwrap_or(usual.udp);
+    let udp = udp(&mut section, insecure || auth.mode == Mode::Enforce, faults).unwrap_or(usual.udp);
     let http = section.read("http", faults, |value| http(value, insecure));
     let shards = section.read("shards", faults, |value| value::count(value, 1..=SHARDS_MAX));
     let buffer = section.read("receive_buffer", faults, |value| value::size(value, BUFFER_MIN..=BUFFER_MAX));
@@ -122,11 +130,11 @@ fn listen(mut section: Section<'_>, told: Told, faults: &mut Faults) -> Listen {
     }
 }
 
-fn udp(section: &mut Section<'_>, insecure: bool, faults: &mut Faults) -> Option<Vec<SocketAddr>> {
+fn udp(section: &mut Section<'_>, open: bool, faults: &mut Faults) -> Option<Vec<SocketAddr>> {
     let mut seen = BTreeSet::new();
     let addresses = section.read_list("udp", faults, |item, _| {
         let address = value::address(item.get_ref())?;
-        guard(address, insecure, "speak for any node")?;
+        guard(address, open, "speak for any node", "enforce keys in [auth], ")?;
         if address.port() != 0 && !seen.insert(address) {
             return Err(format!("{address} is listed twice; once is enough"));
         }
@@ -140,18 +148,18 @@ fn udp(section: &mut Section<'_>, insecure: bool, faults: &mut Faults) -> Option
 
 fn http(value: &DeValue<'_>, insecure: bool) -> Result<Option<SocketAddr>, String> {
     let http = value::http(value)?;
-    http.map_or(Ok(()), |address| guard(address, insecure, "read what is known of every node"))?;
+    http.map_or(Ok(()), |address| guard(address, insecure, "read what is known of every node", ""))?;
     Ok(http)
 }
 
-/// Refuses an address that others can reach, unless somebody took that on.
-fn guard(address: SocketAddr, insecure: bool, harm: &str) -> Result<(), String> {
-    if insecure || is_loopback(address) {
+/// Refuses an address that others can reach, unless it may be open.
+fn guard(address: SocketAddr, open: bool, harm: &str, way_out: &str) -> Result<(), String> {
+    if open || is_loopback(address) {
         return Ok(());
     }
     Err(format!(
         "{address} is open to other machines, and without a key whoever reaches it could {harm}; \
-         use a loopback address such as 127.0.0.1, or set insecure = true if you trust that network"
+         use a loopback address such as 127.0.0.1, {way_out}or set insecure = true if you trust that network"
     ))
 }
 
@@ -444,7 +452,7 @@ grace = "0s"
         assert_faults(open, &[("2:7", "could speak for any node"), ("3:8", "could read what is known of every node")]);
         let insecure = read(&format!("{open}insecure = true\n")).expect("somebody took it on");
         assert_eq!(read_insecure(open), Ok(insecure.clone()));
-        assert_eq!(insecure.listen.exposed().count(), 2);
+        assert_eq!(insecure.exposed().count(), 2);
         // A guard that can't be read is one fault, not three.
         assert_faults(
             &format!("{open}insecure = 1\n"),
@@ -515,6 +523,13 @@ grace = "0s"
         let known = prop::sample::select(vec![
             "[listen]",
             "[events]",
+            "[auth]",
+            "[[auth.key]]",
+            "mode",
+            "id",
+            "suite",
+            "file",
+            "\"enforce\"",
             "[limits]",
             "[defaults]",
             "[[group]]",

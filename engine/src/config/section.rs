@@ -34,6 +34,8 @@ pub(super) enum Title {
     Group(Option<Box<str>>),
     /// An entry of a group's `match`.
     Match,
+    /// `[[auth.key]]`
+    Key,
 }
 
 /// What there was couldn't be read; the fault is noted.
@@ -173,7 +175,7 @@ impl Title {
     fn suffix(&self) -> String {
         match self {
             Self::Group(Some(name)) => format!(" (group {name:?})"),
-            Self::Group(None) | Self::File | Self::Section(_) | Self::Match => String::new(),
+            Self::Group(None) | Self::File | Self::Section(_) | Self::Match | Self::Key => String::new(),
         }
     }
 }
@@ -186,6 +188,7 @@ impl fmt::Display for Title {
             Self::Group(Some(name)) => write!(f, "group {name:?}"),
             Self::Group(None) => f.write_str("[[group]]"),
             Self::Match => f.write_str("match"),
+            Self::Key => f.write_str("[[auth.key]]"),
         }
     }
 }

@@ -31,6 +31,24 @@ pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, String> {
     }
 }
 
+pub(super) fn file(value: &DeValue<'_>) -> Result<PathBuf, String> {
+    match string(value, "a path in quotes")? {
+        "" => Err("is empty; name a file".to_string()),
+        path => Ok(PathBuf::from(path)),
+    }
+}
+
+/// One of a few words, each with what it stands for.
+pub(super) fn word<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, String> {
+    let known: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+    let known = known.join(" or ");
+    let text = string(value, &known)?;
+    match words.iter().find(|(word, _)| *word == text) {
+        Some((_, meant)) => Ok(*meant),
+        None => Err(format!("{}: there is {known}", quoted(text))),
+    }
+}
+
 pub(super) fn span(value: &DeValue<'_>) -> Result<Span, String> {
     parsed(string(value, "a duration in quotes such as \"1s\"")?)
 }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use systole_core::auth::MasterKey;
 use systole_core::wire::{Kind, Message, UnixMillis, emit_binary};
 use systole_core::{Incarnation, Instant, NodeId, Seq, Span};
 
@@ -74,6 +75,7 @@ pub(super) struct Drive {
     lanes: Vec<Lane>,
     interval: Span,
     introduce_every: u32,
+    key: Option<MasterKey>,
     incarnation: u64,
     tally: Tally,
     /// When the heartbeats of this turn were due at their sockets.
@@ -95,6 +97,8 @@ pub(super) struct Rhythm {
     pub(super) delay: Delay,
     /// Where the delays are drawn from.
     pub(super) delays: Random,
+    /// What the heartbeats are signed with.
+    pub(super) key: Option<MasterKey>,
 }
 
 /// How many sockets a fleet speaks from.
@@ -131,6 +135,7 @@ impl Drive {
             farewells: VecDeque::new(),
             interval: rhythm.interval,
             introduce_every: rhythm.introduce_every.max(1),
+            key: rhythm.key.clone(),
             incarnation: sender::unix_millis(&clock),
             tally: Tally::default(),
             written: Vec::new(),
@@ -275,7 +280,13 @@ impl Drive {
             ..Message::of(kind, NodeId::of(&self.name))
         };
         let lane = &mut self.lanes[node as usize % LANES];
-        lane.outbox.push_with(|bytes| emit_binary(&message, bytes).expect("names were checked before the start"));
+        lane.outbox.push_with(|bytes| {
+            let written = match &self.key {
+                Some(key) => key.seal(&message, bytes),
+                None => emit_binary(&message, bytes),
+            };
+            written.expect("names were checked before the start");
+        });
     }
 
     fn flush(&mut self) {
@@ -318,7 +329,8 @@ mod tests {
     fn delayed(socket: &UdpSocket, nodes: u32, script: &Script, delay: Delay) -> Drive {
         let clock = Clock::start();
         let roster = Roster::new(nodes, "node-", vec!["a".into(), "b".into()]);
-        let rhythm = Rhythm { interval: Span::from_millis(20), introduce_every: 16, delay, delays: Random::new(2) };
+        let rhythm =
+            Rhythm { interval: Span::from_millis(20), introduce_every: 16, delay, delays: Random::new(2), key: None };
         let way = Way { loss: Loss::None, delayed: delay != Delay::NONE };
         let population = Population::new(nodes, way, Random::new(1));
         let to = [socket.local_addr().unwrap()];

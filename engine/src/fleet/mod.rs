@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use systole_core::auth::MasterKey;
 use systole_core::config::Settings;
 use systole_core::{Instant, Liveness, Span};
 
@@ -73,6 +74,8 @@ pub struct Fleet {
     pub script: Script,
     /// How long it runs; for ever if nothing is said.
     pub length: Option<Span>,
+    /// Signs what the nodes say.
+    pub key: Option<MasterKey>,
     /// Where the random choices come from.
     pub seed: u64,
     /// The monitor's URL, if its verdicts are to be checked.
@@ -146,6 +149,7 @@ impl Fleet {
             introduce_every: self.introduce_every,
             delay: self.delay,
             delays: Random::new(random.bits()),
+            key: self.key.clone(),
         };
         let watch = self.events.as_deref().map(|url| Watch::start(url, self.brief(start), clock)).transpose()?;
         let drive = Drive::new(&self.addresses, self.roster.clone(), population, &rhythm, &self.script, clock, start)?;

@@ -19,12 +19,13 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use systole_core::auth::Mode;
 use systole_core::counters::Counters;
 use systole_core::{Liveness, Reject, Withheld};
 
 use super::App;
 use super::problem::Refused;
-use crate::model::{Group, Percentiles, Problem, StateDir};
+use crate::model::{AuthKey, Group, Percentiles, Problem, StateDir};
 use crate::query::Report;
 use crate::show;
 
@@ -139,6 +140,7 @@ impl Scrape {
             "Messages that weren't believed, by reason.",
             Reject::ALL.map(|reason| ([("reason", reason.name())], counters.rejected(reason))),
         )?;
+        self.auth(out)?;
         out.counters(
             "systole_verdicts_withheld",
             "Verdicts that were due and had to wait, by reason (backlog: turns in which any had to).",
@@ -211,6 +213,28 @@ impl Scrape {
             "Files that were damaged, foreign or newer at the start.",
             None,
             [([], dir.refused.len() as u64)],
+        )
+    }
+
+    fn auth(&self, out: &mut Out<'_>) -> fmt::Result {
+        let auth = show::auth(&self.reports);
+        let in_force = |mode: Mode| ([("mode", mode.name())], u64::from(mode.name() == auth.mode));
+        out.gauges(
+            "systole_auth_mode",
+            "What becomes of messages without a good tag: 1 for the mode in force.",
+            None,
+            Mode::ALL.map(in_force),
+        )?;
+        let keys: Vec<(String, &AuthKey)> = auth.keys.iter().map(|key| (key.id.to_string(), key)).collect();
+        out.counters(
+            "systole_heartbeats_accepted",
+            "Messages with a good tag that were believed, by key.",
+            keys.iter().map(|(id, key)| ([("key", &**id), ("suite", &*key.suite)], key.accepted_total)),
+        )?;
+        out.counters(
+            "systole_heartbeats_waived",
+            "Messages that were believed though enforcing would have refused them, by reason.",
+            auth.waived.iter().map(|(reason, count)| ([("reason", &**reason)], *count)),
         )
     }
 

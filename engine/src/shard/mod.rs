@@ -335,6 +335,7 @@ impl Shard {
             shard: self.parts.shard,
             counts: answer::counts(&self.parts.monitor),
             counters: *self.parts.monitor.counters(),
+            auth: answer::auth(&self.parts.monitor),
             heartbeats_per_second: self.rate.per_second(now),
             datagrams: self.datagrams,
             dropped: outlet.dropped(),
