@@ -14,7 +14,7 @@ use core::fmt;
 use crate::detector::Detector;
 use crate::guard::LABELS_MAX;
 use crate::pattern::Pattern;
-use crate::{Share, Span, Wait, is_name};
+use crate::{NodeId, Share, Span, Wait, is_name};
 
 /// How the nodes of a group are judged.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,7 +117,19 @@ pub struct Plan {
 
 /// A plan in which nothing is wrong. The default plan is one.
 #[derive(Clone, Debug, Default)]
-pub struct Config(Plan);
+pub struct Config {
+    plan: Plan,
+    /// The listed nodes of its share, by id.
+    listed: Box<[Listed]>,
+}
+
+/// A listed node: where its name stands in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Listed {
+    pub(crate) id: NodeId,
+    rule: u32,
+    node: u32,
+}
 
 /// The part of a plan that a fault is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,12 +253,50 @@ impl Config {
     /// Everything that is wrong with it.
     pub fn new(plan: Plan) -> Result<Self, Vec<Fault>> {
         let faults = faults(&plan);
-        if faults.is_empty() { Ok(Self(plan)) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self::of(plan)) } else { Err(faults) }
     }
 
     /// The plan, which can't be changed any more.
     pub const fn plan(&self) -> &Plan {
-        &self.0
+        &self.plan
+    }
+
+    /// The same with all that can't change while a monitor runs as `other` has it.
+    pub(crate) fn in_place_of(self, other: &Self) -> Self {
+        let Plan { share, hash_key, .. } = other.plan;
+        let same_share = self.plan.share == share;
+        let guard = match (&other.plan.guard, self.plan.guard) {
+            (Some(former), Some(guard)) if former.labels == guard.labels => Some(guard),
+            (former, Some(_) | None) => former.clone(),
+        };
+        let flapping = other.plan.flapping.and(self.plan.flapping).or(other.plan.flapping);
+        let plan = Plan { share, hash_key, guard, flapping, ..self.plan };
+        if same_share { Self { plan, listed: self.listed } } else { Self::of(plan) }
+    }
+
+    pub(crate) fn listed(&self) -> &[Listed] {
+        &self.listed
+    }
+
+    /// The rule that lists a node, and the name by which it does.
+    pub(crate) fn entry(&self, listed: Listed) -> (&Rule, &str) {
+        let rule = &self.plan.groups[listed.rule as usize];
+        (rule, &rule.nodes[listed.node as usize])
+    }
+
+    /// The rule that lists this node, if one does.
+    pub(crate) fn rule_listing(&self, id: &NodeId) -> Option<&Rule> {
+        let found = self.listed.binary_search_by(|listed| listed.id.cmp(id)).ok()?;
+        Some(self.entry(self.listed[found]).0)
+    }
+
+    fn of(plan: Plan) -> Self {
+        let names = (0..).zip(&plan.groups).flat_map(|(rule, group)| {
+            (0..).zip(&group.nodes).map(move |(node, name)| Listed { id: NodeId::of(name), rule, node })
+        });
+        let mut listed: Vec<Listed> = names.filter(|listed| plan.share.holds(listed.id)).collect();
+        listed.sort_unstable();
+        Self { plan, listed: listed.into() }
     }
 }
 

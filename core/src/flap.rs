@@ -47,6 +47,11 @@ impl Flaps {
         Self { settings, by_node: BTreeMap::new(), steady: BTreeSet::new(), swept: now }
     }
 
+    /// Other numbers from now on. Who flaps is steady when it would have been.
+    pub(crate) const fn set(&mut self, settings: FlapSettings) {
+        self.settings = settings;
+    }
+
     /// The node returned. Says whether it flaps from now on, having been told to be alive.
     pub(crate) fn returned(&mut self, ix: NodeIx, now: Instant) -> bool {
         self.sweep(now);

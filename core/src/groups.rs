@@ -9,16 +9,21 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::config::{Config, Settings};
-use crate::{GroupIx, Liveness, Withheld};
+use crate::{GroupIx, Liveness, NodeIx, Withheld};
 
 /// The group of nodes that declare none.
 pub const DEFAULT_GROUP: &str = "default";
+
+/// As many as an index of 16 bits can tell apart.
+const GROUPS_MAX: usize = 1 << 16;
 
 /// Nodes that share settings and, often, a fate.
 #[derive(Clone, Debug)]
 pub struct Group {
     name: Box<str>,
     settings: Settings,
+    /// How its nodes are judged that weren't looked at since the settings changed.
+    former: Option<Settings>,
     configured: bool,
     counts: [u32; Liveness::ALL.len()],
     withheld: [u64; Withheld::ALL.len()],
@@ -29,6 +34,8 @@ pub struct Group {
 pub(crate) struct Groups {
     groups: Vec<Group>,
     by_name: BTreeMap<Box<str>, GroupIx>,
+    /// Nodes at places below this are judged by the settings in force, the others by the former ones.
+    settled: usize,
 }
 
 impl Group {
@@ -71,7 +78,7 @@ impl Group {
 impl Groups {
     pub(crate) fn new(config: &Config) -> Self {
         let plan = config.plan();
-        let mut groups = Self { groups: Vec::new(), by_name: BTreeMap::new() };
+        let mut groups = Self { groups: Vec::new(), by_name: BTreeMap::new(), settled: usize::MAX };
         // A rule may be about the default group itself.
         let default = plan.groups.iter().find(|rule| &*rule.name == DEFAULT_GROUP);
         groups.push(DEFAULT_GROUP, default.map_or(plan.default, |rule| rule.settings), default.is_some());
@@ -98,6 +105,56 @@ impl Groups {
         &self.groups[ix.index()]
     }
 
+    /// How the node at this place is judged, which is of this group.
+    #[inline]
+    pub(crate) fn settings(&self, ix: GroupIx, place: NodeIx) -> &Settings {
+        let group = &self.groups[ix.index()];
+        match &group.former {
+            Some(former) if place.index() >= self.settled => former,
+            Some(_) | None => &group.settings,
+        }
+    }
+
+    /// Whether all groups that `config` needs could be told apart.
+    pub(crate) fn has_room(&self, config: &Config) -> bool {
+        let rules = &config.plan().groups;
+        self.groups.len() + rules.iter().filter(|rule| self.find(&rule.name).is_none()).count() <= GROUPS_MAX
+    }
+
+    /// Puts other settings in force, for no node yet. Whether any differ from those before.
+    pub(crate) fn reconfigure(&mut self, config: &Config) -> bool {
+        let plan = config.plan();
+        for rule in &plan.groups {
+            if self.find(&rule.name).is_none() {
+                self.push(&rule.name, rule.settings, true);
+            }
+        }
+        let rules: BTreeMap<&str, &Settings> = plan.groups.iter().map(|rule| (&*rule.name, &rule.settings)).collect();
+        let mut changed = false;
+        for group in &mut self.groups {
+            let rule = rules.get(&*group.name);
+            group.configured = rule.is_some();
+            let settings = *rule.map_or(&plan.default, |settings| *settings);
+            if settings != group.settings {
+                group.former = Some(core::mem::replace(&mut group.settings, settings));
+                changed = true;
+            }
+        }
+        self.settled = 0;
+        changed
+    }
+
+    /// Nodes below this place have been looked at.
+    pub(crate) const fn settle(&mut self, below: usize) {
+        self.settled = below;
+    }
+
+    /// All nodes have.
+    pub(crate) fn settled(&mut self) {
+        self.settled = usize::MAX;
+        self.groups.iter_mut().for_each(|group| group.former = None);
+    }
+
     pub(crate) fn all(&self) -> &[Group] {
         &self.groups
     }
@@ -120,7 +177,7 @@ impl Groups {
     fn push(&mut self, name: &str, settings: Settings, configured: bool) -> GroupIx {
         let ix = GroupIx::new(self.groups.len());
         let (counts, withheld) = ([0; Liveness::ALL.len()], [0; Withheld::ALL.len()]);
-        self.groups.push(Group { name: name.into(), settings, configured, counts, withheld });
+        self.groups.push(Group { name: name.into(), settings, former: None, configured, counts, withheld });
         self.by_name.insert(name.into(), ix);
         ix
     }

@@ -25,6 +25,7 @@ use crate::name::Name;
 use crate::node::{Flags, Newer, Node};
 use crate::pattern::Pattern;
 use crate::payload::Payload;
+use crate::reconfigure::Settling;
 use crate::table::NodeTable;
 use crate::verdict::Overload;
 use crate::view::NodeView;
@@ -66,6 +67,7 @@ pub struct Monitor {
     pub(crate) wheel: Wheel,
     pub(crate) counters: Counters,
     keys: KeyRing,
+    pub(crate) settling: Settling,
     pub(crate) health: Health,
     pub(crate) guard: Option<Guard>,
     pub(crate) flaps: Option<Flaps>,
@@ -86,6 +88,7 @@ impl Monitor {
             wheel: Wheel::new(now.tick_down()),
             counters: Counters::default(),
             keys: KeyRing::default(),
+            settling: Settling::default(),
             health: Health::new(now),
             guard: plan.guard.clone().map(|settings| Guard::new(settings, now)),
             flaps: plan.flapping.map(|settings| Flaps::new(settings, now)),
@@ -120,6 +123,7 @@ impl Monitor {
                 self.datagram(now, datagram, place, sink);
             }
         }
+        self.settle(now, backlog);
         match backlog {
             Backlog::More => {
                 self.fall_behind(now, sink);
@@ -142,6 +146,7 @@ impl Monitor {
             self.guard.as_ref().and_then(Guard::poll_timeout),
             self.flaps.as_ref().and_then(Flaps::poll_timeout),
             self.overload.poll_timeout(),
+            self.settling.poll_timeout(),
         ];
         let due = self.wheel.poll_timeout().map(|tick| tick.instant());
         others.into_iter().flatten().chain(due).min()
@@ -175,7 +180,7 @@ impl Monitor {
         self.table.occupied(ix).then(|| {
             let (node, detail) = (self.table.node(ix), self.table.detail(ix));
             let declared = detail.declared.map(|ix| self.groups.get(ix).name());
-            Belief::of(node, detail, self.groups.get(node.group).settings(), declared, self.table.load(ix))
+            Belief::of(node, detail, self.groups.settings(node.group, ix), declared, self.table.load(ix))
         })
     }
 
@@ -206,7 +211,7 @@ impl Monitor {
         self.leave_guard(ix);
         self.note_believed(ix, belief, now);
         let former = *self.table.node(ix);
-        let settings = self.groups.get(former.group).settings();
+        let settings = self.groups.settings(former.group, ix);
         let node = belief.node(&former, settings, &self.config.plan().limits, now);
         self.groups.leave(former.group, former.liveness);
         self.groups.enter(node.group, node.liveness);
@@ -364,7 +369,7 @@ impl Monitor {
         self.counters.heartbeats += 1;
         self.note_told(ix, message);
         let node = self.table.node_mut(ix);
-        let settings = self.groups.get(node.group).settings();
+        let settings = self.groups.settings(node.group, ix);
 
         // Whether this begins a life, and whether the time since the last heartbeat says anything
         // about the node's rhythm.
@@ -431,7 +436,7 @@ impl Monitor {
     }
 
     /// Makes a listed node known before it beats.
-    fn expect(&mut self, name: &str, group: GroupIx, now: Instant) {
+    pub(crate) fn expect(&mut self, name: &str, group: GroupIx, now: Instant) {
         let settings = *self.groups.get(group).settings();
         let mut node = Node::new(NodeId::of(name), group, settings.interval, now);
         node.flags.set(Flags::LISTED, true);
@@ -442,6 +447,7 @@ impl Monitor {
 
     fn place(&mut self, node: Node, name: Name) -> NodeIx {
         let ix = self.table.insert(node, name);
+        self.settling.forget(ix);
         self.groups.enter(node.group, node.liveness);
         self.wheel.grow(self.table.places());
         self.enter_guard(ix);
@@ -485,12 +491,7 @@ impl Monitor {
 
     /// Puts a node where it belongs by what it has told by now, and by the group that it declares just now.
     fn regroup(&mut self, ix: NodeIx, declaring: Option<&str>) {
-        let detail = self.table.detail(ix);
-        let declared = declaring.or_else(|| detail.declared.map(|ix| self.groups.get(ix).name()));
-        let group = self.choose_group(detail.name.text(), declared, |name, pattern| {
-            let mut labels = detail.payload.iter().flat_map(|payload| payload.labels());
-            labels.any(|(key, text)| key == name && pattern.fits(text))
-        });
+        let group = self.fitting(ix, declaring);
         let node = self.table.node_mut(ix);
         let former = core::mem::replace(&mut node.group, group);
         if former == group {
@@ -498,12 +499,22 @@ impl Monitor {
         }
         self.groups.leave(former, node.liveness);
         self.groups.enter(group, node.liveness);
-        let settings = self.groups.get(group).settings();
+        let settings = self.groups.settings(group, ix);
         if !node.flags.has(Flags::DECLARED) {
             node.forget_interval(settings.interval);
         }
         // Another detector may read the memory differently.
         node.memory = settings.detector.start(node.interval());
+    }
+
+    /// Where a node belongs by what it has told by now, and by the group that it declares just now.
+    pub(crate) fn fitting(&self, ix: NodeIx, declaring: Option<&str>) -> GroupIx {
+        let detail = self.table.detail(ix);
+        let declared = declaring.or_else(|| detail.declared.map(|ix| self.groups.get(ix).name()));
+        self.choose_group(detail.name.text(), declared, |name, pattern| {
+            let mut labels = detail.payload.iter().flat_map(|payload| payload.labels());
+            labels.any(|(key, text)| key == name && pattern.fits(text))
+        })
     }
 
     /// The first configured group that fits, else the one the node declares, else the default.

@@ -91,6 +91,11 @@ impl NodeTable {
         self.len >= self.max
     }
 
+    /// Holds so many nodes at most from now on. Those that are more stay.
+    pub(crate) const fn set_max(&mut self, max: usize) {
+        self.max = max;
+    }
+
     /// Gives a node that isn't here a place. The caller has seen that there is one.
     pub(crate) fn insert(&mut self, node: Node, name: Name) -> NodeIx {
         debug_assert!(!self.is_full() && self.find(&node.id).is_none());

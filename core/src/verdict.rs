@@ -16,7 +16,7 @@ use crate::flap::Flaps;
 use crate::guard::{Gate, Guard, Hold, Member, Order, ScopeName, Tally};
 use crate::health::{Excuse, Silence, Trouble};
 use crate::liveness::{Input, Liveness, step};
-use crate::node::{Flags, Node};
+use crate::node::Flags;
 use crate::wheel::Budget;
 use crate::wire::Message;
 use crate::{Instant, Monitor, NodeIx, Span, Withheld};
@@ -346,8 +346,7 @@ impl Monitor {
         if duplicate || silent {
             return;
         }
-        let settings = self.groups.get(node.group).settings();
-        let patience = settings.detector.patience(&node.memory, node.interval());
+        let patience = self.patience(ix);
         let incarnation = node.incarnation;
         if self.conflicts.refused(ix, Refused { incarnation: rival, seq, arrival, patience }) {
             self.tell_node(now, ix, NodeNote::Conflict { incarnation, rival, seq }, sink);
@@ -410,20 +409,20 @@ impl Monitor {
         let deadline = self.normal_until(ix);
         match node.liveness {
             Liveness::Unseen | Liveness::Alive => {
-                let Excuse { until, reason } = self.health.excuse(self.silence_of(node, deadline, Span::ZERO));
+                let Excuse { until, reason } = self.health.excuse(self.silence_of(ix, deadline, Span::ZERO));
                 Some(Due { at: until, settled: deadline, reason })
             }
             Liveness::Suspect => {
-                let confirm = self.confirm(node);
+                let confirm = self.confirm(ix);
                 let settled = deadline + confirm;
-                let Excuse { until, reason } = self.health.excuse(self.silence_of(node, settled, confirm));
+                let Excuse { until, reason } = self.health.excuse(self.silence_of(ix, settled, confirm));
                 let mut due = Due { at: until, settled, reason };
                 let unwell = confirm * u64::from(self.unwell());
                 if !unwell.is_zero() {
                     due = Due { at: until + unwell, reason: Some(Withheld::Unwell), ..due };
                 }
                 if let Some(guard) = &self.guard {
-                    let anew = guard.recovered(self.member(guard, ix)) + self.patience(node) + confirm;
+                    let anew = guard.recovered(self.member(guard, ix)) + self.patience(ix) + confirm;
                     if anew > due.at {
                         due = Due { at: anew, reason: Some(Withheld::Guard), ..due };
                     }
@@ -434,8 +433,17 @@ impl Monitor {
         }
     }
 
-    fn silence_of(&self, node: &Node, due: Instant, confirm: Span) -> Silence {
-        let patience = self.patience(node);
+    /// When the wait for a node ends by the settings alone. Nothing for who isn't waited for.
+    pub(crate) fn wait_end(&self, ix: NodeIx) -> Option<Instant> {
+        match self.table.node(ix).liveness {
+            Liveness::Unseen | Liveness::Alive => Some(self.normal_until(ix)),
+            Liveness::Suspect => Some(self.normal_until(ix) + self.confirm(ix)),
+            Liveness::Failed | Liveness::Left => None,
+        }
+    }
+
+    fn silence_of(&self, ix: NodeIx, due: Instant, confirm: Span) -> Silence {
+        let (node, patience) = (self.table.node(ix), self.patience(ix));
         Silence { from: node.arrival, due, patience, wait: patience + confirm, interval: node.interval() }
     }
 
@@ -443,8 +451,8 @@ impl Monitor {
     /// heartbeats everything that it depends on is frozen, so it may be computed as often as wanted.
     pub(crate) fn normal_until(&self, ix: NodeIx) -> Instant {
         let node = self.table.node(ix);
-        let patience = self.patience(node);
-        let deadline = node.arrival + patience;
+        let patience = self.patience(ix);
+        let deadline = self.settling.reprieved(ix, node.arrival + patience);
         if node.flags.has(Flags::PLANNED) && node.flags.has(Flags::HEARD) {
             // What the detector allows beyond one interval comes on top.
             let slack = patience - node.interval();
@@ -455,29 +463,31 @@ impl Monitor {
     }
 
     /// How long a node may be silent: as its detector says, or until its grace is over.
-    fn patience(&self, node: &Node) -> Span {
-        let settings = self.groups.get(node.group).settings();
+    fn patience(&self, ix: NodeIx) -> Span {
+        let node = self.table.node(ix);
+        let settings = self.groups.settings(node.group, ix);
         if !node.flags.has(Flags::HEARD) {
             return settings.grace;
         }
         settings.detector.patience(&node.memory, node.interval())
     }
 
-    fn confirm(&self, node: &Node) -> Span {
-        self.groups.get(node.group).settings().confirm.of(node.interval())
+    pub(crate) fn confirm(&self, ix: NodeIx) -> Span {
+        let node = self.table.node(ix);
+        self.groups.settings(node.group, ix).confirm.of(node.interval())
     }
 
     pub(crate) fn evidence(&self, ix: NodeIx) -> Evidence {
         let node = self.table.node(ix);
         let (lost, window) = node.losses();
         let normal = self.normal_until(ix);
-        let deadline = self.health.excuse(self.silence_of(node, normal, Span::ZERO)).until;
+        let deadline = self.health.excuse(self.silence_of(ix, normal, Span::ZERO)).until;
         let due = self.due(ix).unwrap_or(Due { at: deadline, settled: deadline, reason: None });
         Evidence {
             last_arrival: node.heard_here().then_some(node.arrival),
             taken_over: node.taken_over().then_some(node.arrival),
             deadline,
-            confirm: self.confirm(node),
+            confirm: self.confirm(ix),
             due: due.at,
             excused: due.at.since(due.settled),
             excuse: due.reason,
@@ -486,7 +496,7 @@ impl Monitor {
             interval: node.interval(),
             interval_declared: node.flags.has(Flags::DECLARED),
             planned: node.flags.has(Flags::PLANNED),
-            detector: self.groups.get(node.group).settings().detector.name(),
+            detector: self.groups.settings(node.group, ix).detector.name(),
             incarnation: node.incarnation,
             seq: node.seq,
             lost,

@@ -134,6 +134,12 @@ impl Guard {
         }
     }
 
+    /// Other numbers for the same labels.
+    pub(crate) fn set(&mut self, settings: GuardSettings) {
+        assert_eq!(settings.labels, self.settings.labels, "a guard keeps its labels");
+        self.settings = settings;
+    }
+
     /// Makes the scopes that a node of this group with these labels belongs to, where they aren't there yet.
     pub(crate) fn open<'a>(
         &mut self,
