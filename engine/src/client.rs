@@ -1,6 +1,6 @@
 //! A client of a running monitor's HTTP interface: what the commands and the load generator look through.
 //!
-//! Blocking, over plain HTTP, without proxies. An answer other than a good one becomes an error
+//! Blocking, over HTTP or HTTPS, without proxies. An answer other than a good one becomes an error
 //! that says what the monitor said, and an unreachable monitor one that names its URL and the way out.
 
 use std::fmt;
@@ -12,11 +12,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{Response, StatusCode};
-use ureq::{Agent, Body, BodyReader};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body, BodyReader, Error, RequestBuilder};
 
 use systole_core::Span;
 
 use crate::model::{Event, EventPage, Group, Groups, Holds, Node, NodePage, Problem, Profile, State, Status};
+use crate::token::Token;
 
 /// The monitor itself gives up on a request after 30 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
@@ -35,6 +37,16 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub struct Client {
     agent: Agent,
     base: String,
+    token: Option<Token>,
+}
+
+/// What a monitor is shown, and what it has to show.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// The token that it asks for.
+    pub token: Option<Token>,
+    /// Certificates in PEM that vouch for its own. None: the public authorities.
+    pub ca: Option<Vec<u8>>,
 }
 
 /// Which nodes are wanted, in which order, how many and from where on.
@@ -91,19 +103,41 @@ impl Client {
     /// # Errors
     /// Anything but such a URL.
     pub fn new(url: &str) -> anyhow::Result<Self> {
-        let wrong =
-            || format!("{url:?} isn't the URL of a monitor; expected http://HOST:PORT, such as http://127.0.0.1:2329");
-        let authority = url.strip_prefix("http://").with_context(wrong)?;
-        let authority = authority.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty());
-        let base = format!("http://{}", authority.with_context(wrong)?);
+        Self::with(url, Credentials::default())
+    }
+
+    /// For the monitor at `http://HOST:PORT` or `https://HOST:PORT`, with what it takes to be let in.
+    ///
+    /// # Errors
+    /// Anything but such a URL, or certificates that can't be read or are of no use.
+    pub fn with(url: &str, credentials: Credentials) -> anyhow::Result<Self> {
+        let wrong = || {
+            format!(
+                "{url:?} isn't the URL of a monitor; expected http://HOST:PORT, such as http://127.0.0.1:2329, or https"
+            )
+        };
+        let (scheme, rest) = url.split_once("://").with_context(wrong)?;
+        let secure = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => bail!(wrong()),
+        };
+        let authority = rest.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty());
+        let base = format!("{scheme}://{}", authority.with_context(wrong)?);
+        if credentials.ca.is_some() && !secure {
+            bail!("{base} shows no certificate; write https:// or leave out --ca");
+        }
+        let roots = credentials.ca.as_deref().map(roots).transpose()?.unwrap_or(RootCerts::WebPki);
         base.parse::<ureq::http::Uri>().ok().filter(|uri| uri.host().is_some()).with_context(wrong)?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .max_redirects(0)
             .timeout_connect(Some(Duration::from_secs(5)))
             .timeout_recv_response(Some(ANSWER_WITHIN))
             .timeout_per_read(Some(SILENT_MAX));
-        Ok(Self { agent: config.build().into(), base })
+        Ok(Self { agent: config.build().into(), base, token: credentials.token })
     }
 
     /// Where it is.
@@ -230,7 +264,7 @@ impl Client {
 
     /// Asks for something to be done; nothing if what it is to be done to doesn't exist.
     fn say<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
-        let response = self.answered(self.agent.post(format!("{}{path}", self.base)).send_empty())?;
+        let response = self.answered(self.shown(self.agent.post(format!("{}{path}", self.base))).send_empty())?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -238,15 +272,33 @@ impl Client {
     }
 
     fn call(&self, path: &str) -> anyhow::Result<Response<Body>> {
-        self.answered(self.agent.get(format!("{}{path}", self.base)).call())
+        self.answered(self.shown(self.agent.get(format!("{}{path}", self.base))).call())
     }
 
-    fn answered(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Response<Body>> {
-        answer.with_context(|| {
-            format!(
-                "no monitor answers at {}; is `systole run` running? If it is elsewhere, say where with --http URL",
-                self.base
-            )
+    /// With the token, if there is one.
+    fn shown<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header("Authorization", format!("Bearer {}", token.text())),
+            None => request,
+        }
+    }
+
+    fn answered(&self, answer: Result<Response<Body>, Error>) -> anyhow::Result<Response<Body>> {
+        answer.map_err(|error| {
+            let base = &self.base;
+            let distrusted = match &error {
+                Error::Rustls(_) | Error::Tls(_) => true,
+                Error::Io(io) => io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
+                _ => false,
+            };
+            let said = if distrusted {
+                format!("no trust in {base}; name the certificates that vouch for it with --ca FILE")
+            } else {
+                format!(
+                    "no monitor answers at {base}; is `systole run` running? If it is elsewhere, say where with --http URL"
+                )
+            };
+            anyhow!(error).context(said)
         })
     }
 
@@ -343,7 +395,21 @@ fn followed(kind: &str, data: &str) -> Option<anyhow::Result<Followed>> {
     Some(told.with_context(|| format!("the stream says {kind} {data:?}, which isn't what a monitor says")))
 }
 
-fn text(response: Response<Body>) -> Result<String, ureq::Error> {
+/// The certificates in a PEM file.
+fn roots(pem: &[u8]) -> anyhow::Result<RootCerts> {
+    let mut certs: Vec<Certificate<'static>> = Vec::new();
+    for item in parse_pem(pem) {
+        if let PemItem::Certificate(cert) = item.context("--ca isn't PEM")? {
+            certs.push(cert);
+        }
+    }
+    if certs.is_empty() {
+        bail!("--ca holds no certificate; it should begin with -----BEGIN CERTIFICATE-----");
+    }
+    Ok(RootCerts::new_with_certs(&certs))
+}
+
+fn text(response: Response<Body>) -> Result<String, Error> {
     response.into_body().into_with_config().limit(ANSWER_MAX).read_to_string()
 }
 
@@ -373,11 +439,22 @@ mod tests {
             assert_eq!(Client::new(url).unwrap().url(), "http://127.0.0.1:2329");
         }
         assert_eq!(Client::new("http://[::1]:80/x").unwrap().url(), "http://[::1]:80");
+        assert_eq!(Client::new("https://monitor.example:2329/").unwrap().url(), "https://monitor.example:2329");
     }
 
     #[test]
-    fn anything_but_plain_http_is_refused_with_the_way_out() {
-        for url in ["", "127.0.0.1:2329", "https://a:1", "http://", "http:///v1", "http://a b", "ftp://a"] {
+    fn certificates_that_vouch_for_nothing_are_refused() {
+        let with = |url: &str, ca: &[u8]| {
+            Client::with(url, Credentials { ca: Some(ca.to_vec()), token: None }).unwrap_err().to_string()
+        };
+        assert!(with("http://a:1", b"").contains("leave out --ca"));
+        assert!(with("https://a:1", b"no PEM").contains("holds no certificate"));
+    }
+
+    #[test]
+    fn anything_but_http_is_refused_with_the_way_out() {
+        for url in ["", "127.0.0.1:2329", "https://", "httpss://a:1", "http://", "http:///v1", "http://a b", "ftp://a"]
+        {
             let error = Client::new(url).unwrap_err().to_string();
             assert!(error.contains("expected http://HOST:PORT"), "{url}: {error}");
         }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The sockets of one address live and die together: closing one renumbers the others in the
-//! kernel. So everything is bound before the first thread starts, and a fault leaves nothing behind.
+//! kernel. So everything is bound before the first thread starts, and a fault leaves nothing behind; whoever
+//! wants to lay down privileges does it between the two.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,14 +22,18 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context, anyhow, bail};
 use crossbeam::channel::bounded;
 use mio::{Poll, Waker};
+use systole_core::auth::KeyRing;
 use systole_core::config::{Config, Plan};
 use systole_core::{Monitor, Share};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Reading};
 use crate::config::Setup;
-use crate::http::{self, Control, Server};
+use crate::http::{self, Control, Door, Server};
+use crate::inherited::Inherited;
 use crate::key;
+use crate::pulse::Pulses;
 use crate::query::ShardHandle;
+use crate::reload::{Loads, Reloading};
 use crate::shard::{self, Council, Horizon, Outlet, Parts, Peer, RESERVE, WAKER};
 use crate::store::{Journal, Keeping, Restored, State};
 use crate::udp::{self, Options, Socket};
@@ -47,6 +52,19 @@ const QUERIES: usize = 256;
 /// Shards at most: each has a bit in a word.
 const SHARDS_MAX: usize = 64;
 
+/// A monitor that listens and doesn't run yet: what comes waits in its sockets.
+#[derive(Debug)]
+pub struct Bound {
+    setup: Setup,
+    configs: Vec<Config>,
+    keys: KeyRing,
+    clock: Clock,
+    unbound: Reading,
+    groups: Vec<Vec<Socket>>,
+    listener: Option<TcpListener>,
+    door: Door,
+}
+
 /// A running monitor.
 #[derive(Debug)]
 pub struct Daemon {
@@ -58,6 +76,8 @@ pub struct Daemon {
     journal: JoinHandle<()>,
     keeping: Option<Keeping>,
     restored: Option<Restored>,
+    pulses: Pulses,
+    reloading: Reloading,
     http: Option<Server>,
 }
 
@@ -66,83 +86,134 @@ pub struct Daemon {
 /// # Errors
 /// An address that can't be listened on, or a setup that contradicts itself. Nothing runs then.
 pub fn start(setup: &Setup) -> anyhow::Result<Daemon> {
-    let shards = shard_count(setup.listen.shards)?;
+    bind(setup, Inherited::none())?.start()
+}
+
+/// Opens everything that the monitor listens on, and what decides who is let in.
+///
+/// # Errors
+/// An address that can't be listened on, inherited sockets that don't fit, a file that can't be used, or a setup
+/// that contradicts itself. Nothing stays open.
+pub fn bind(setup: &Setup, mut inherited: Inherited) -> anyhow::Result<Bound> {
+    let shards = shard_count(inherited.shards(&setup.listen)?.or(setup.listen.shards))?;
     let configs = share_out(&setup.plan, shards)?;
     let keys = key::ring(setup.auth.mode, &setup.auth.keys)?;
     let clock = Clock::start();
     let unbound = clock.read();
     let options = Options { receive_buffer: setup.listen.receive_buffer, ..Options::default() };
-    let groups = setup.listen.udp.iter().map(|address| udp::bind_group(*address, shards, &options));
-    let groups: Vec<Vec<Socket>> = groups.collect::<Result<_, _>>()?;
-    let udp = groups.iter().filter_map(|group| group.first()).map(Socket::local_addr).collect();
-    let receive_buffer = groups.iter().flatten().map(Socket::receive_buffer).min().unwrap_or(0);
-    let listener = setup.listen.http.map(listen_http).transpose()?;
-
-    let (events, events_out) = bounded(EVENTS_QUEUE * (shards + 1));
-    let stop = Arc::new(AtomicBool::new(false));
-    let polls: Vec<Poll> = (0..shards).map(|_| Poll::new()).collect::<Result<_, _>>()?;
-    let wakers = polls.iter().map(|poll| Waker::new(poll.registry(), WAKER).map(Arc::new));
-    let wakers: Vec<Arc<Waker>> = wakers.collect::<Result<_, _>>()?;
-    let horizon = Arc::new(Horizon::new(wakers.iter().cloned()));
-    let (inboxes, inboxes_out): (Vec<_>, Vec<_>) = (0..shards).map(|_| bounded(INBOX)).unzip();
-    let peers: Arc<[Peer]> =
-        inboxes.into_iter().zip(&wakers).map(|(inbox, waker)| Peer { inbox, waker: Arc::clone(waker) }).collect();
-    let (queries, queries_out): (Vec<_>, Vec<_>) = (0..shards).map(|_| bounded(QUERIES)).unzip();
-    let handles = (0..).zip(queries).zip(&wakers);
-    let handles = handles.map(|((shard, queries), waker)| ShardHandle { shard, queries, waker: Arc::clone(waker) });
-    let handles: Vec<ShardHandle> = handles.collect();
-    let mut monitors: Vec<Monitor> = configs.into_iter().map(|config| Monitor::new(config, clock.now())).collect();
-    // What arrives while the former life is read waits in the sockets.
-    let mut state = setup.state_dir.as_deref().map(|dir| State::open(dir, setup, clock)).transpose()?;
-    let restored = state.as_mut().map(|state| state.restore(&mut monitors));
-
-    // From here on threads run; what can fail for reasons outside has been done.
-    let (keeping, journal, writer) = match state {
-        Some(state) => {
-            let (keeping, journal, writer) = state.keep(handles.clone())?;
-            (Some(keeping), journal, writer)
-        }
-        None => {
-            let (journal, writer) = Journal::new(setup.events.keep);
-            (None, journal, writer)
-        }
+    let mut groups = Vec::with_capacity(setup.listen.udp.len());
+    for address in &setup.listen.udp {
+        let open = inherited.take_udp(*address);
+        groups.push(if open.is_empty() {
+            udp::bind_group(*address, shards, &options)?
+        } else {
+            udp::adopt_group(open, &options)
+                .with_context(|| format!("can't use the socket on {address} that was handed over"))?
+        });
+    }
+    let door = Door::load(&setup.access)?;
+    let listener = match inherited.take_http() {
+        Some(listener) => Some(listener),
+        None => setup.listen.http.map(listen_http).transpose()?,
     };
-    let control = Control { shards: handles, journal, clock, started: clock.now() };
-    let lost = Arc::new(AtomicU64::new(0));
-    let mut sockets_of = transpose(groups, shards);
-    let mut running = Vec::with_capacity(shards);
-    let ends = polls.into_iter().zip(inboxes_out).zip(queries_out).zip(monitors).zip(Council::seats(shards));
-    for (index, ((((poll, inbox), queries), mut monitor), council)) in (0u32..).zip(ends) {
-        let share = monitor.config().plan().share;
-        monitor.set_keys(keys.clone());
-        let parts = Parts {
-            shard: index,
-            monitor,
-            sockets: sockets_of.remove(0),
-            poll,
-            outlet: Outlet::new(index, share, events.clone(), Arc::clone(&peers), Arc::clone(&lost), unbound),
-            inbox,
-            queries,
-            horizon: Arc::clone(&horizon),
-            council,
-            clock,
-            unbound,
-            stop: Arc::clone(&stop),
+    Ok(Bound { setup: setup.clone(), configs, keys, clock, unbound, groups, listener, door })
+}
+
+impl Bound {
+    /// Starts to judge what comes.
+    ///
+    /// # Errors
+    /// The system won't have it.
+    pub fn start(self) -> anyhow::Result<Daemon> {
+        let Self { setup, configs, keys, clock, unbound, groups, listener, door } = self;
+        let shards = configs.len();
+        let udp = groups.iter().filter_map(|group| group.first()).map(Socket::local_addr).collect();
+        let receive_buffer = groups.iter().flatten().map(Socket::receive_buffer).min().unwrap_or(0);
+        let (events, events_out) = bounded(EVENTS_QUEUE * (shards + 1));
+        let stop = Arc::new(AtomicBool::new(false));
+        let polls: Vec<Poll> = (0..shards).map(|_| Poll::new()).collect::<Result<_, _>>()?;
+        let wakers = polls.iter().map(|poll| Waker::new(poll.registry(), WAKER).map(Arc::new));
+        let wakers: Vec<Arc<Waker>> = wakers.collect::<Result<_, _>>()?;
+        let horizon = Arc::new(Horizon::new(wakers.iter().cloned()));
+        let (inboxes, inboxes_out): (Vec<_>, Vec<_>) = (0..shards).map(|_| bounded(INBOX)).unzip();
+        let peers: Arc<[Peer]> =
+            inboxes.into_iter().zip(&wakers).map(|(inbox, waker)| Peer { inbox, waker: Arc::clone(waker) }).collect();
+        let (queries, queries_out): (Vec<_>, Vec<_>) = (0..shards).map(|_| bounded(QUERIES)).unzip();
+        let handles = (0..).zip(queries).zip(&wakers);
+        let handles = handles.map(|((shard, queries), waker)| ShardHandle { shard, queries, waker: Arc::clone(waker) });
+        let handles: Vec<ShardHandle> = handles.collect();
+        let loads = Loads::default();
+        loads.loaded(clock);
+        let mut monitors: Vec<Monitor> = configs.into_iter().map(|config| Monitor::new(config, clock.now())).collect();
+        // What arrives while the former life is read waits in the sockets.
+        let mut state = setup.state_dir.as_deref().map(|dir| State::open(dir, &setup, clock)).transpose()?;
+        let restored = state.as_mut().map(|state| state.restore(&mut monitors));
+
+        // From here on threads run; what can fail for reasons outside has been done.
+        let (keeping, journal, writer) = match state {
+            Some(state) => {
+                let (keeping, journal, writer) = state.keep(handles.clone())?;
+                (Some(keeping), journal, writer)
+            }
+            None => {
+                let (journal, writer) = Journal::new(setup.events.keep);
+                (None, journal, writer)
+            }
         };
-        running.push(spawn(&format!("systole-shard-{index}"), move || shard::run(parts))?);
-    }
-    drop(events);
-    let journal = spawn("systole-journal", move || writer.keep(&events_out))?;
-    let mut daemon =
-        Daemon { udp, receive_buffer, shards: running, wakers, stop, journal, keeping, restored, http: None };
-    match listener.map(|listener| http::start(listener, control)).transpose() {
-        Ok(server) => daemon.http = server,
-        Err(error) => {
-            daemon.stop()?;
-            return Err(error).context("the system won't start the HTTP interface");
+        let control = Control { shards: handles.clone(), journal, clock, started: clock.now(), loads: loads.clone() };
+        let mut pulses = Pulses::default();
+        let lost = Arc::new(AtomicU64::new(0));
+        let mut sockets_of = transpose(groups, shards);
+        let mut running = Vec::with_capacity(shards);
+        let ends = polls.into_iter().zip(inboxes_out).zip(queries_out).zip(monitors).zip(Council::seats(shards));
+        for (index, ((((poll, inbox), queries), mut monitor), council)) in (0u32..).zip(ends) {
+            let share = monitor.config().plan().share;
+            monitor.set_keys(keys.clone());
+            let name = format!("systole-shard-{index}");
+            let parts = Parts {
+                shard: index,
+                monitor,
+                sockets: sockets_of.remove(0),
+                poll,
+                outlet: Outlet::new(index, share, events.clone(), Arc::clone(&peers), Arc::clone(&lost), unbound),
+                inbox,
+                queries,
+                horizon: Arc::clone(&horizon),
+                council,
+                clock,
+                unbound,
+                pulse: pulses.add(&name),
+                stop: Arc::clone(&stop),
+            };
+            running.push(spawn(&name, move || shard::run(parts))?);
         }
+        drop(events);
+        let pulse = pulses.add(JOURNAL);
+        let journal = spawn(JOURNAL, move || writer.keep(&events_out, &pulse))?;
+        let http = listener.map(|listener| http::start(listener, control, &setup.access, door));
+        let reloading = Reloading { setup, shards: handles, clock, loads };
+        let mut daemon = Daemon {
+            udp,
+            receive_buffer,
+            shards: running,
+            wakers,
+            stop,
+            journal,
+            keeping,
+            restored,
+            pulses,
+            reloading,
+            http: None,
+        };
+        match http.transpose() {
+            Ok(server) => daemon.http = server,
+            Err(error) => {
+                daemon.stop()?;
+                return Err(error).context("the system won't start the HTTP interface");
+            }
+        }
+        Ok(daemon)
     }
-    Ok(daemon)
 }
 
 impl Daemon {
@@ -154,6 +225,11 @@ impl Daemon {
     /// The address of the HTTP interface, if it is on.
     pub fn http_addr(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(Server::addr)
+    }
+
+    /// Whether questions are asked over TLS.
+    pub fn speaks_tls(&self) -> bool {
+        self.http.as_ref().is_some_and(Server::speaks_tls)
     }
 
     /// How many shards there are.
@@ -175,6 +251,32 @@ impl Daemon {
     pub fn is_whole(&self) -> bool {
         let keeping = self.keeping.as_ref().is_none_or(Keeping::is_whole);
         keeping && !self.journal.is_finished() && self.shards.iter().all(|shard| !shard.is_finished())
+    }
+
+    /// Puts another setup in force, and says what of it needs a new start.
+    ///
+    /// # Errors
+    /// Something of it can't be used: then everything stays as it was, and the status says so.
+    pub fn reload(&mut self, setup: &Setup) -> anyhow::Result<Vec<String>> {
+        let kept = self.reloading.apply(setup, self.http.as_ref());
+        if let Err(error) = &kept {
+            self.reload_refused(format!("{error:#}"));
+        }
+        kept
+    }
+
+    /// Notes for the status why another setup can't be put in force.
+    pub fn reload_refused(&self, error: String) {
+        self.reloading.refuse(error);
+    }
+
+    /// The threads that have gone no round since the last call. Wakes them all for the next.
+    pub fn standing(&mut self) -> Vec<&str> {
+        for waker in &self.wakers {
+            // One that can't be woken goes no round either.
+            let _ = waker.wake();
+        }
+        self.pulses.standing()
     }
 
     /// Ends all threads and closes all sockets. Returns when nothing is left.
@@ -211,7 +313,7 @@ fn shard_count(wanted: Option<usize>) -> anyhow::Result<usize> {
 }
 
 /// One configuration for each shard: the same but for its share of the nodes.
-fn share_out(plan: &Plan, shards: usize) -> anyhow::Result<Vec<Config>> {
+pub(crate) fn share_out(plan: &Plan, shards: usize) -> anyhow::Result<Vec<Config>> {
     let mut key = [0; 16];
     getrandom::fill(&mut key).map_err(|error| anyhow!("no random numbers to be had from the system: {error}"))?;
     let [low, high] = [&key[..8], &key[8..]].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
@@ -255,6 +357,9 @@ fn transpose(groups: Vec<Vec<Socket>>, shards: usize) -> Vec<Vec<Socket>> {
     }
     sockets_of
 }
+
+/// The name of the thread that keeps events.
+const JOURNAL: &str = "systole-journal";
 
 fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<JoinHandle<T>> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(body);

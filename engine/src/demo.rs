@@ -19,6 +19,7 @@ use systole_core::auth::{MasterKey, Mode};
 use systole_core::config::{GuardSettings, Plan, Settings};
 use systole_core::{Instant, Liveness, Span};
 
+use crate::client::Client;
 use crate::config::{Auth, Events, Listen, Setup};
 use crate::daemon;
 use crate::fleet::{
@@ -130,7 +131,7 @@ impl Demo {
             length: Some(self.length),
             key: self.key.as_ref().map(|(key, _)| key.clone()),
             seed: self.seed,
-            events: Some(format!("http://{http}")),
+            events: Some(Client::new(&format!("http://{http}"))?),
         };
         let mut story = Chronicle { roster: &self.roster, deeds: Vec::new() };
         let outcome = fleet.run(stop, &mut |happening| {

@@ -76,6 +76,8 @@ pub struct Status {
     /// How the state directory is; null if there is none, and what is known ends with the process.
     #[serde(default)]
     pub state_dir: Option<StateDir>,
+    /// The configuration in force.
+    pub config: ConfigLoads,
 }
 
 /// What is kept over a restart, and whether that works. Where it doesn't, heartbeats, verdicts and events go on in memory.
@@ -133,6 +135,24 @@ pub struct AuthKey {
     pub suite: String,
     /// Messages with its tag that were believed. When this stands still nobody uses the key any more.
     pub accepted_total: u64,
+}
+
+/// When the configuration was loaded, and whether it would be again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigLoads {
+    /// When what is in force was loaded.
+    pub loaded_at: String,
+    /// The reload that was refused since then, if one was.
+    pub refused: Option<RefusedLoad>,
+}
+
+/// A reload that changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefusedLoad {
+    /// When it was tried.
+    pub at: String,
+    /// The first thing that was wrong; the log has all of them.
+    pub error: String,
 }
 
 /// One thread that owns one socket on each address and the nodes steered to it.

@@ -135,6 +135,7 @@ pub fn status(reports: &[Report], uptime: Span, events_last: u64, reading: Readi
         conflicts: reports.iter().map(|report| report.conflicts as u64).sum(),
         events_last,
         state_dir: None,
+        config: model::ConfigLoads::default(),
     }
 }
 

@@ -19,10 +19,12 @@ use systole::answer;
 use systole::cli;
 use systole::client::{Client, EventQuery, Followed, NodeQuery};
 use systole::clock::Clock;
-use systole::http::{self, Control, Server};
+use systole::config::Access;
+use systole::http::{self, Control, Door, Server};
 use systole::model::{State, Status};
 use systole::profile::Profile;
 use systole::query::{Query, Report, ShardHandle};
+use systole::reload::Loads;
 use systole::store::{Journal, JournalWriter, Record};
 use systole_core::config::{Config, Plan, Rule, Settings};
 use systole_core::event::{Sink, Transition};
@@ -92,8 +94,10 @@ impl Bench {
             let thread = thread::spawn(move || run(shard, monitor, outlet, poll, &todo, &asked));
             shards.push(Thread { tasks: Some(tasks), waker, thread: Some(thread) });
         }
-        let control = Control { shards: handles, journal, clock, started: clock.now() };
-        let server = http::start(TcpListener::bind("127.0.0.1:0").unwrap(), control).unwrap();
+        let control = Control { shards: handles, journal, clock, started: clock.now(), loads: Loads::default() };
+        let server =
+            http::start(TcpListener::bind("127.0.0.1:0").unwrap(), control, &Access::default(), Door::default())
+                .unwrap();
         Self { server: Some(server), now: clock.now(), shards }
     }
 
@@ -221,6 +225,9 @@ fn reply(shard: u32, monitor: &mut Monitor, outlet: &mut Outlet, query: Query) {
             let scope = ScopeName::parse(&scope).unwrap();
             let now = outlet.clock.now();
             _ = reply.send(monitor.order(scope, order, now, outlet));
+        }
+        Query::Reconfigure(config, _, reply) => {
+            drop(reply.send(monitor.reconfigure(*config, outlet.clock.now())));
         }
         Query::Slice { from, most, filter, reply } => drop(reply.send(answer::slice(monitor, from, most, &filter))),
         Query::Beliefs { from, reply } => {
@@ -737,8 +744,9 @@ fn a_shard_that_does_not_answer_is_a_503_after_two_seconds() {
     let clock = Clock::start();
     let (journal, _writer) = Journal::new(1);
     let shards = vec![ShardHandle { shard: 0, queries, waker }];
-    let control = Control { shards, journal, clock, started: clock.now() };
-    let server = http::start(TcpListener::bind("127.0.0.1:0").unwrap(), control).unwrap();
+    let control = Control { shards, journal, clock, started: clock.now(), loads: Loads::default() };
+    let server =
+        http::start(TcpListener::bind("127.0.0.1:0").unwrap(), control, &Access::default(), Door::default()).unwrap();
     let get =
         |path: &str| request(server.addr(), &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
     // The first question stays in the queue, which is full then for the second.

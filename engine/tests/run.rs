@@ -1,67 +1,12 @@
 //! `systole run` as a service manager meets it: it starts, says so, and ends when it is told to.
 
-use std::io::{BufRead, BufReader, Read};
+mod running;
+
+use std::io::Read;
 use std::net::UdpSocket;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::Duration;
+use std::process::Command;
 
-/// A running monitor and the lines that it logs.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Running {
-    fn start(args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_systole"));
-        let mut child = command.arg("run").args(args).stderr(Stdio::piped()).spawn().expect("systole starts");
-        let lines = lines(child.stderr.take().expect("a pipe"));
-        Self { child, lines }
-    }
-
-    /// The rest of the first line that contains `part`, after it.
-    fn line(&self, part: &str) -> String {
-        let mut seen = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            if let Some((_, rest)) = line.split_once(part) {
-                return rest.to_owned();
-            }
-            seen.push(line);
-        }
-        panic!("no line with {part:?} in {seen:#?}");
-    }
-
-    fn signal(&self, name: &str) {
-        let mut kill = Command::new("kill");
-        let killed = kill.args(["-s", name, &self.child.id().to_string()]).status().expect("kill starts");
-        assert!(killed.success());
-    }
-
-    /// How it ends; all of its lines have come by then.
-    fn end(mut self) -> ExitStatus {
-        while self.lines.recv_timeout(PATIENCE).is_ok() {}
-        self.child.wait().expect("it was started")
-    }
-}
-
-/// Whatever a test came to, no monitor is left behind.
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn lines(stderr: ChildStderr) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-    receiver
-}
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+use running::Running;
 
 const ANY: [&str; 4] = ["--udp", "127.0.0.1:0", "--http", "127.0.0.1:0"];
 
@@ -84,7 +29,7 @@ fn a_hangup_is_answered_and_survived() {
     running.line("answering on http://127.0.0.1:");
     for _ in 0..2 {
         running.signal("HUP");
-        running.line("reloading (SIGHUP) is not supported yet");
+        running.line("the configuration was loaded anew");
     }
     running.signal("TERM");
     running.line("stopped");

@@ -15,7 +15,7 @@ use systole_core::Span;
 use systole_core::config::{Plan, Rule, Settings};
 
 use super::table::Look;
-use crate::config::{self, Auth, Events, Fault, Listen, Setup, Size, Unusable};
+use crate::config::{self, Access, Auth, Events, Fault, Listen, Setup, Size, Unusable};
 use crate::key::Entry;
 
 /// What to check.
@@ -60,6 +60,11 @@ fn summary(file: &Path, setup: &Setup) -> String {
         ("udp", udp.join(", ")),
         ("http", listen.http.map_or_else(|| "off".to_owned(), |address| address.to_string())),
         ("auth", auth(&setup.auth)),
+        ("asked of who asks", asked(setup)),
+        (
+            "connections",
+            format!("{} at most, {} from one address", setup.access.connections, setup.access.connections_per_address),
+        ),
         ("shards", listen.shards.map_or_else(|| "half of the cores, 1 to 8".to_owned(), |shards| shards.to_string())),
         ("receive buffer", Size::from_bytes(listen.receive_buffer as u64).to_string()),
         ("events kept", setup.events.keep.to_string()),
@@ -87,6 +92,17 @@ fn state(setup: &Setup) -> String {
 fn auth(auth: &Auth) -> String {
     let keys = auth.keys.iter().map(|key| format!("key {} ({}, {})", key.id, key.suite, key.file.display()));
     std::iter::once(auth.mode.name().to_owned()).chain(keys).collect::<Vec<_>>().join(", ")
+}
+
+/// What it takes to be answered.
+fn asked(setup: &Setup) -> String {
+    let tokens = setup.access.tokens.as_ref().map(|file| format!("a token of {}", file.display()));
+    let tls = setup.access.tls.as_ref().map(|tls| format!("TLS with {}", tls.cert.display()));
+    match (tokens, tls) {
+        (Some(tokens), Some(tls)) => format!("{tokens}, {tls}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => "nothing".to_owned(),
+    }
 }
 
 /// The configured groups, and what is in force for all others.
@@ -127,6 +143,8 @@ struct Report<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     auth: Option<AuthReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<AccessReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     defaults: Option<SettingsReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<Vec<GroupReport>>,
@@ -162,6 +180,15 @@ struct KeyReport {
 }
 
 #[derive(Debug, Serialize)]
+struct AccessReport {
+    tokens: Option<String>,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
+    connections: usize,
+    connections_per_address: usize,
+}
+
+#[derive(Debug, Serialize)]
 struct GroupReport {
     group: String,
     nodes: usize,
@@ -187,6 +214,7 @@ fn as_json(file: &Path, read: Result<&Setup, &[Fault]>) -> anyhow::Result<String
         warnings: setup.map(config::warnings).unwrap_or_default(),
         listen: setup.map(|setup| ListenReport::of(&setup.listen)),
         auth: setup.map(|setup| AuthReport::of(&setup.auth)),
+        http: setup.map(|setup| AccessReport::of(&setup.access)),
         defaults: setup.map(|setup| SettingsReport::of(&setup.plan.default)),
         groups: setup.map(|setup| setup.plan.groups.iter().map(GroupReport::of).collect()),
     };
@@ -220,6 +248,20 @@ impl AuthReport {
             file: key.file.display().to_string(),
         };
         Self { mode: auth.mode.name(), keys: auth.keys.iter().map(key).collect() }
+    }
+}
+
+impl AccessReport {
+    fn of(access: &Access) -> Self {
+        let text = |path: &Path| path.display().to_string();
+        let tls = access.tls.as_ref();
+        Self {
+            tokens: access.tokens.as_deref().map(text),
+            tls_cert: tls.map(|tls| text(&tls.cert)),
+            tls_key: tls.map(|tls| text(&tls.key)),
+            connections: access.connections,
+            connections_per_address: access.connections_per_address,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use systole_core::auth::MasterKey;
 use systole_core::{NAME_MAX, Span, is_name};
 
+use crate::cli::remote::Trust;
 use crate::cli::usage::Usage;
 use crate::client::Client;
 use crate::fleet::{
@@ -66,6 +67,8 @@ pub struct Args {
     /// The monitor's HTTP address: check every verdict against what was done
     #[arg(long, value_name = "URL")]
     events: Option<String>,
+    #[command(flatten)]
+    trust: Trust,
     /// How long to run [default: until Ctrl-C; with --events, until the last verdict is due]
     #[arg(long = "for", value_name = "D")]
     length: Option<Span>,
@@ -136,9 +139,8 @@ impl Args {
                 ))
             );
         }
-        if let Some(url) = &self.events {
-            Client::new(url).map_err(|error| Usage(format!("--events: {error}")))?;
-        }
+        let client = |url: &String| self.trust.client(url).context("--events");
+        let events: Option<Client> = self.events.as_ref().map(client).transpose()?;
         let roster = self.roster()?;
         Ok(Fleet {
             to: self.to.clone(),
@@ -152,7 +154,7 @@ impl Args {
             length,
             key: self.key_file.as_deref().map(master_key).transpose()?,
             seed: self.seed.unwrap_or_else(Random::any_seed),
-            events: self.events.clone(),
+            events,
         })
     }
 

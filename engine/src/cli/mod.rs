@@ -27,6 +27,7 @@ pub mod run;
 pub mod status;
 mod table;
 mod terminal;
+pub mod token;
 pub mod usage;
 
 /// A heartbeat monitor for very large fleets
@@ -67,6 +68,8 @@ pub enum Command {
     Holds(holds::Args),
     /// Make keys for nodes, and for a monitor to believe nobody else
     Key(key::Args),
+    /// Make tokens for those who ask over HTTP
+    Token(token::Args),
     /// Say everything that is wrong with a configuration
     Check(check::Args),
     /// Print completions for a shell
@@ -96,6 +99,7 @@ impl Command {
             Self::Events(args) => events::run(args),
             Self::Holds(args) => holds::run(args),
             Self::Key(args) => key::run(args),
+            Self::Token(args) => token::run(args),
             Self::Check(args) => check::run(args),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
@@ -113,6 +117,7 @@ impl Command {
             | Self::Events(_)
             | Self::Holds(_)
             | Self::Key(_)
+            | Self::Token(_)
             | Self::Check(_)
             | Self::Completions(_)
             | Self::Man(_) => true,

@@ -2,7 +2,7 @@
 //!
 //! A flag outranks the file and the file outranks the defaults. What is asked for and can't be had
 //! stops the start; what is had and may not be meant is said loudly. One SIGINT or SIGTERM ends it
-//! in order, a second one at once.
+//! in order, a second one at once; SIGHUP loads the configuration anew.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,15 +14,18 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam::channel::{Receiver, bounded, select, tick};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::log;
-use crate::config::{self, Http, SHARDS_MAX, Setup, Size};
+use crate::config::{self, Http, SHARDS_MAX, Setup, Size, Unusable};
 use crate::daemon::{self, Daemon};
+use crate::inherited::Inherited;
+use crate::privileges;
+use crate::service::Service;
 use crate::udp;
 
 /// What to run.
@@ -56,29 +59,42 @@ pub struct Args {
 ///
 /// # Errors
 /// A configuration with faults, an address that can't be had, or a thread that ended on its own.
+#[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments")]
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     log::start(&args.log)?;
-    let setup = args.into_setup()?;
-    let signals = signals().context("can't watch for SIGINT and SIGTERM")?;
+    let inherited = Inherited::from_environment()?;
+    let setup = args.setup()?;
+    let watched = Watched::start().context("can't watch for SIGINT, SIGTERM and SIGHUP")?;
     for warning in config::warnings(&setup) {
         warn!("{warning}");
     }
     let asked = setup.listen.receive_buffer;
-    let daemon = daemon::start(&setup)?;
-    announce(&daemon, asked);
-    let whole = wait(&daemon, &signals);
-    info!("stopping; a second signal ends it at once");
-    daemon.stop()?;
-    if !whole {
-        bail!("a thread of the monitor ended on its own; that is a bug, please report it with the log");
+    if !inherited.is_empty() {
+        let s = if inherited.len() == 1 { "" } else { "s" };
+        info!("{} socket{s} handed over by whoever started us", inherited.len());
     }
-    info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    let bound = daemon::bind(&setup, inherited)?;
+    lay_down_privileges()?;
+    let signals = watched.forward().context("the system won't start the thread for signals")?;
+    let daemon = bound.start()?;
+    announce(&daemon, asked);
+    let service = Service::from_environment();
+    service.ready(&status(&daemon));
+    Running { args: &args, daemon, service, standing: 0 }.until_told(&signals)
+}
+
+/// Whatever it took to bind, judging takes no privilege.
+fn lay_down_privileges() -> anyhow::Result<()> {
+    let had = privileges::lay_down().context("can't lay down the privileges of this process")?;
+    if !had.is_empty() {
+        info!("laid down for good, as everything is bound: {}", had.join(", "));
+    }
+    Ok(())
 }
 
 impl Args {
     /// The file if there is one, and the flags over it.
-    fn into_setup(self) -> anyhow::Result<Setup> {
+    fn setup(&self) -> anyhow::Result<Setup> {
         let mut setup = match &self.config {
             Some(path) => config::load(path, self.insecure)?,
             None => Setup::default(),
@@ -86,7 +102,7 @@ impl Args {
         let listen = &mut setup.listen;
         listen.insecure |= self.insecure;
         if !self.udp.is_empty() {
-            listen.udp = self.udp;
+            listen.udp.clone_from(&self.udp);
         }
         if let Some(Http(http)) = self.http {
             listen.http = http;
@@ -95,7 +111,7 @@ impl Args {
             listen.shards = Some(shards as usize);
         }
         guard(&setup)?;
-        setup.state_dir = self.state_dir.or(setup.state_dir);
+        setup.state_dir = self.state_dir.clone().or(setup.state_dir);
         Ok(setup)
     }
 }
@@ -103,8 +119,9 @@ impl Args {
 fn guard(setup: &Setup) -> anyhow::Result<()> {
     match setup.exposed().next() {
         Some(address) if !setup.listen.insecure => bail!(
-            "{address} is open to other machines, and without a key whoever reaches it is believed; use a loopback \
-             address such as 127.0.0.1, enforce keys for heartbeats in [auth], or add --insecure if you trust that network"
+            "{address} is open to other machines, and without a key or a token whoever reaches it is believed; use a \
+             loopback address such as 127.0.0.1, enforce keys in [auth] and name tokens under [http], or add --insecure \
+             if you trust that network"
         ),
         Some(_) | None => Ok(()),
     }
@@ -115,6 +132,7 @@ fn announce(daemon: &Daemon, asked: usize) {
         info!("listening for heartbeats on udp {address}");
     }
     match daemon.http_addr() {
+        Some(address) if daemon.speaks_tls() => info!("answering on https://{address}"),
         Some(address) => info!("answering on http://{address}"),
         None => info!("http is off"),
     }
@@ -148,40 +166,136 @@ fn size(bytes: usize) -> Size {
     Size::from_bytes(bytes as u64)
 }
 
-/// Passes on the first signal that asks us to stop. The second is what it would be without us. SIGHUP, which ends a
-/// process that doesn't expect it, only asks for what there isn't yet.
-fn signals() -> io::Result<Receiver<()>> {
-    let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag down and raises it.
-        flag::register_conditional_default(signal, Arc::clone(&asked))?;
-        flag::register(signal, Arc::clone(&asked))?;
-    }
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-    let (sender, receiver) = bounded(1);
-    let forward = move || {
-        for signal in signals.forever() {
-            if signal == SIGHUP {
-                warn!("reloading (SIGHUP) is not supported yet by this version; going on as before");
-                continue;
-            }
-            // Nobody is there to be told only if the monitor has ended anyway.
-            let _ = sender.send(());
-            return;
-        }
-    };
-    thread::Builder::new().name("systole-signals".into()).spawn(forward)?;
-    Ok(receiver)
+/// One line for whoever looks at the service.
+fn status(daemon: &Daemon) -> String {
+    let udp: Vec<String> = daemon.udp_addrs().iter().map(ToString::to_string).collect();
+    let scheme = if daemon.speaks_tls() { "https" } else { "http" };
+    let http = daemon.http_addr().map_or_else(|| "http off".to_owned(), |address| format!("{scheme}://{address}"));
+    format!("taking heartbeats on udp {}, {http}", udp.join(", "))
 }
 
-/// Waits until a signal comes or the monitor breaks, and says whether it is whole.
-fn wait(daemon: &Daemon, signals: &Receiver<()>) -> bool {
-    loop {
-        match signals.recv_timeout(LOOK) {
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return true,
-            Err(RecvTimeoutError::Timeout) if !daemon.is_whole() => return false,
-            Err(RecvTimeoutError::Timeout) => {}
+/// A monitor, and whoever has a say in how it goes on.
+struct Running<'a> {
+    args: &'a Args,
+    daemon: Daemon,
+    service: Service,
+    /// Looks in a row at which some thread had made no round.
+    standing: u32,
+}
+
+impl Running<'_> {
+    /// Goes on until a signal comes or the monitor breaks.
+    fn until_told(mut self, signals: &Receiver<Told>) -> anyhow::Result<ExitCode> {
+        // Twice within the time in which we must be heard of, and once more for a machine that is busy.
+        let look = self.service.watchdog().map_or(LOOK, |within| (within / 3).min(LOOK));
+        let ticks = tick(look);
+        let whole = loop {
+            select! {
+                recv(signals) -> told => match told {
+                    Ok(Told::Reload) => self.reload(),
+                    Ok(Told::Stop) | Err(_) => break true,
+                },
+                recv(ticks) -> _ => {
+                    if !self.daemon.is_whole() {
+                        break false;
+                    }
+                    self.look(look);
+                }
+            }
+        };
+        info!("stopping; a second signal ends it at once");
+        self.service.stopping();
+        self.daemon.stop()?;
+        if !whole {
+            bail!("a thread of the monitor ended on its own; that is a bug, please report it with the log");
         }
+        info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Says that we are alive, unless a thread stands still: then whoever started us may start us anew.
+    fn look(&mut self, every: Duration) {
+        let standing = self.daemon.standing();
+        if standing.is_empty() {
+            self.standing = 0;
+            return self.service.alive();
+        }
+        self.standing += 1;
+        // A tenth of a second on a busy machine is nothing to speak of.
+        let since = every * self.standing;
+        if since >= LOOK && since - every < LOOK {
+            error!("{} stands still; as long as it does, no watchdog is told that we are alive", standing.join(", "));
+        }
+    }
+
+    /// Puts in force what the file says now; if anything is wrong with it, nothing.
+    fn reload(&mut self) {
+        self.service.reloading();
+        match self.args.setup() {
+            Ok(setup) => match self.daemon.reload(&setup) {
+                Ok(kept) => {
+                    config::warnings(&setup).into_iter().chain(kept).for_each(|warning| warn!("{warning}"));
+                    info!("the configuration was loaded anew");
+                }
+                Err(error) => error!("the configuration wasn't loaded, the former one stays in force: {error:#}"),
+            },
+            Err(error) => {
+                let faults: Vec<String> = match error.downcast_ref::<Unusable>() {
+                    Some(Unusable::Faulty { path, faults }) => {
+                        faults.iter().map(|fault| format!("{}:{fault}", path.display())).collect()
+                    }
+                    Some(Unusable::Unread { .. }) | None => vec![format!("{error:#}")],
+                };
+                faults.iter().for_each(|fault| error!("{fault}"));
+                error!("the configuration wasn't loaded, the former one stays in force");
+                self.daemon.reload_refused(faults.into_iter().next().unwrap_or_default());
+            }
+        }
+        self.service.ready(&status(&self.daemon));
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Reload,
+    Stop,
+}
+
+/// Signals that don't end us any more, and wait to be read.
+struct Watched(Signals);
+
+impl Watched {
+    /// Watches from now on. The second signal to stop is what it would be without us.
+    fn start() -> io::Result<Self> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the first signal finds the flag down and raises it.
+            flag::register_conditional_default(signal, Arc::clone(&asked))?;
+            flag::register(signal, Arc::clone(&asked))?;
+        }
+        Signals::new([SIGHUP, SIGINT, SIGTERM]).map(Self)
+    }
+
+    /// Passes on what comes, from a thread of its own. Of several wishes to reload that wait one is enough.
+    fn forward(mut self) -> io::Result<Receiver<Told>> {
+        let (sender, receiver) = bounded(2);
+        let forward = move || {
+            for signal in self.0.forever() {
+                if signal == SIGHUP {
+                    // The last place is kept for the wish to stop.
+                    if sender.is_empty() {
+                        let _ = sender.try_send(Told::Reload);
+                    }
+                    continue;
+                }
+                // Nobody is there to be told only if the monitor has ended anyway.
+                let _ = sender.send(Told::Stop);
+                return;
+            }
+        };
+        thread::Builder::new().name("systole-signals".into()).spawn(forward)?;
+        Ok(receiver)
     }
 }
 
@@ -199,7 +313,7 @@ Examples:
   systole run --state-dir /var/lib/systole        what is known outlives a restart
   systole run --udp 127.0.0.1:0 --http off        on any free port, and silent
 
-SIGINT or SIGTERM ends it in order; a second one at once.";
+SIGINT or SIGTERM ends it in order; a second one at once. SIGHUP loads the configuration anew.";
 
 #[cfg(test)]
 mod tests {
@@ -216,7 +330,7 @@ mod tests {
     }
 
     fn setup(flags: &[&str]) -> anyhow::Result<Setup> {
-        Alone::try_parse_from([&["run"], flags].concat()).expect("flags").args.into_setup()
+        Alone::try_parse_from([&["run"], flags].concat()).expect("flags").args.setup()
     }
 
     fn file(text: &str) -> tempfile::NamedTempFile {

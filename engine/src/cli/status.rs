@@ -8,7 +8,7 @@ use systole_core::{Liveness, Span};
 
 use crate::cli::remote::{Remote, json, print};
 use crate::cli::table::Look;
-use crate::model::{Auth, Shard, StateDir, Status};
+use crate::model::{Auth, ConfigLoads, RefusedLoad, Shard, StateDir, Status};
 
 /// Show how the monitor and its nodes are doing
 #[derive(Clone, Debug, clap::Args)]
@@ -49,6 +49,7 @@ fn table(out: &mut dyn Write, look: Look, status: &Status) -> anyhow::Result<()>
         ("dropped", format!("{} datagrams, {} events", status.datagrams_dropped_total, health.events_dropped_total)),
         ("loop gap", format!("{} ms at most, {} ms behind now", health.loop_gap_max_ms, health.behind_ms)),
         ("clock steps", health.clock_steps_total.to_string()),
+        ("configuration", configuration(status)),
         ("events", format!("up to number {}", status.events_last)),
         ("holds", none_if_empty(&holds)),
         ("withheld", none_if_empty(&withheld)),
@@ -98,6 +99,14 @@ fn shard(shard: &Shard) -> Vec<Cell> {
     ];
     let buffer = format!("{:.1} MiB", shard.receive_buffer as f64 / f64::from(1 << 20));
     numbers.into_iter().map(Cell::new).chain([Cell::new(buffer)]).collect()
+}
+
+fn configuration(status: &Status) -> String {
+    let ConfigLoads { loaded_at, refused } = &status.config;
+    match refused {
+        None => format!("loaded {loaded_at}"),
+        Some(RefusedLoad { at, error }) => format!("loaded {loaded_at}; A RELOAD WAS REFUSED {at}: {error}"),
+    }
 }
 
 fn none_if_empty(list: &[String]) -> String {

@@ -18,7 +18,14 @@ pub fn warnings(setup: &Setup) -> Vec<String> {
              whoever reaches it is believed; use a loopback address unless you trust that network"
         )
     });
+    let overheard = setup.overheard().map(|address| {
+        format!(
+            "http {address} asks for tokens and speaks plain HTTP: whoever is on the way can read them and use them; \
+             set tls_cert and tls_key under [http], or listen on loopback behind a proxy that speaks TLS"
+        )
+    });
     exposed
+        .chain(overheard)
         .chain(of_auth(&setup.auth))
         .chain(nowhere_to_keep(setup))
         .chain(of_settings("[defaults]", &plan.default))
@@ -165,5 +172,14 @@ mod tests {
         let warnings = warnings(&setup);
         assert_eq!(warnings.len(), 2, "{warnings:?}");
         assert!(warnings[0].contains("0.0.0.0:1") && warnings[1].contains("[::]:3"), "{warnings:?}");
+    }
+
+    #[test]
+    fn tokens_open_the_way_for_questions_and_are_warned_of_without_tls() {
+        let text = "[listen]\nhttp = \"0.0.0.0:1\"\n[http]\ntokens = \"tokens\"\n";
+        let plain = of(text);
+        assert!(plain.len() == 1 && plain[0].contains("speaks plain HTTP"), "{plain:?}");
+        assert_eq!(of(&format!("{text}tls_cert = \"c\"\ntls_key = \"k\"\n")), Vec::<String>::new());
+        assert_eq!(of("[http]\ntokens = \"tokens\"\n"), Vec::<String>::new(), "nobody is on the way to loopback");
     }
 }

@@ -15,6 +15,7 @@ use systole_core::config::{FlapSettings, GuardSettings, Plan};
 
 use crate::key::Entry;
 
+mod access;
 mod address;
 mod advice;
 mod auth;
@@ -28,6 +29,7 @@ mod section;
 mod size;
 mod value;
 
+pub use access::{Access, Tls};
 pub use address::{Http, NotAddress, address};
 pub use advice::warnings;
 pub use fault::Fault;
@@ -42,6 +44,8 @@ pub struct Setup {
     pub listen: Listen,
     /// Whom it believes.
     pub auth: Auth,
+    /// Who may ask it over HTTP.
+    pub access: Access,
     /// How it judges; the core found nothing wrong with it.
     pub plan: Plan,
     /// What becomes of its events.
@@ -108,6 +112,7 @@ impl Default for Setup {
         Self {
             listen: Listen::default(),
             auth: Auth::default(),
+            access: Access::default(),
             plan,
             events: Events::default(),
             state_dir: None,
@@ -141,10 +146,18 @@ impl Default for Snapshot {
 }
 
 impl Setup {
-    /// The addresses at which others than this machine can reach it without a key, first those for heartbeats.
+    /// The addresses that others than this machine can reach and where nothing is asked of them, first those for
+    /// heartbeats.
     pub fn exposed(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         let udp = self.listen.udp.iter().copied().filter(|_| self.auth.mode != Mode::Enforce);
-        udp.chain(self.listen.http).filter(|address| !address::is_loopback(*address))
+        let http = self.listen.http.filter(|_| self.access.tokens.is_none());
+        udp.chain(http).filter(|address| !address::is_loopback(*address))
+    }
+
+    /// The address for questions, if tokens travel to it over the network and anybody on the way can read them.
+    pub fn overheard(&self) -> Option<SocketAddr> {
+        let http = self.listen.http.filter(|address| !address::is_loopback(*address));
+        http.filter(|_| self.access.tokens.is_some() && self.access.tls.is_none())
     }
 }
 

@@ -15,6 +15,7 @@ use systole_core::{Pattern, Share};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
+use super::access::access;
 use super::address::is_loopback;
 use super::auth::{self, Look};
 use super::fault::{Fault, Faults};
@@ -84,7 +85,8 @@ fn setup<'t>(root: &'t DeTable<'t>, told: Told, look: Look<'_>, faults: &mut Fau
     let mut file = Section::new(Title::File, 0, Some(root));
     let state_dir = file.read("state_dir", faults, value::path).unwrap_or_default();
     let auth = auth::read(file.section("auth", faults), look, faults);
-    let listen = listen(file.section("listen", faults), told, &auth, faults);
+    let access = access(file.section("http", faults), faults);
+    let listen = listen(file.section("listen", faults), told, &auth, access.tokens.is_some(), faults);
     let events = events::events(file.section("events", faults), faults);
     let snapshot = events::snapshot(file.section("snapshot", faults), faults);
     let mut limits_section = file.section("limits", faults);
@@ -109,15 +111,15 @@ fn setup<'t>(root: &'t DeTable<'t>, told: Told, look: Look<'_>, faults: &mut Fau
         groups: group_sections,
     };
     judge(&plan, &sections, faults);
-    Setup { listen, auth, plan, events, state_dir, snapshot }
+    Setup { listen, auth, access, plan, events, state_dir, snapshot }
 }
 
-fn listen(mut section: Section<'_>, told: Told, auth: &Auth, faults: &mut Faults) -> Listen {
+fn listen(mut section: Section<'_>, told: Told, auth: &Auth, tokens: bool, faults: &mut Faults) -> Listen {
     let usual = Listen::default();
     let written = or(section.read("insecure", faults, value::boolean), usual.insecure, true);
     let insecure = told.insecure || written;
     let udp = udp(&mut section, insecure || auth.mode == Mode::Enforce, faults).unwrap_or(usual.udp);
-    let http = section.read("http", faults, |value| http(value, insecure));
+    let http = section.read("http", faults, |value| http(value, insecure || tokens));
     let shards = section.read("shards", faults, |value| value::count(value, 1..=SHARDS_MAX));
     let buffer = section.read("receive_buffer", faults, |value| value::size(value, BUFFER_MIN..=BUFFER_MAX));
     section.done(faults);
@@ -134,7 +136,8 @@ fn udp(section: &mut Section<'_>, open: bool, faults: &mut Faults) -> Option<Vec
     let mut seen = BTreeSet::new();
     let addresses = section.read_list("udp", faults, |item, _| {
         let address = value::address(item.get_ref())?;
-        guard(address, open, "speak for any node", "enforce keys in [auth], ")?;
+        let harm = "without a key whoever reaches it could speak for any node";
+        guard(address, open, harm, "enforce keys in [auth], ")?;
         if address.port() != 0 && !seen.insert(address) {
             return Err(format!("{address} is listed twice; once is enough"));
         }
@@ -146,20 +149,21 @@ fn udp(section: &mut Section<'_>, open: bool, faults: &mut Faults) -> Option<Vec
     Some(addresses)
 }
 
-fn http(value: &DeValue<'_>, insecure: bool) -> Result<Option<SocketAddr>, String> {
+fn http(value: &DeValue<'_>, guarded: bool) -> Result<Option<SocketAddr>, String> {
     let http = value::http(value)?;
-    http.map_or(Ok(()), |address| guard(address, insecure, "read what is known of every node", ""))?;
+    let harm = "without tokens whoever reaches it could read what is known of every node";
+    http.map_or(Ok(()), |address| guard(address, guarded, harm, "name a file of tokens under [http], or "))?;
     Ok(http)
 }
 
-/// Refuses an address that others can reach, unless it may be open.
-fn guard(address: SocketAddr, open: bool, harm: &str, way_out: &str) -> Result<(), String> {
-    if open || is_loopback(address) {
+/// Refuses an address that others can reach, unless something is asked of them or somebody took that on.
+fn guard(address: SocketAddr, guarded: bool, harm: &str, way_out: &str) -> Result<(), String> {
+    if guarded || is_loopback(address) {
         return Ok(());
     }
     Err(format!(
-        "{address} is open to other machines, and without a key whoever reaches it could {harm}; \
-         use a loopback address such as 127.0.0.1, {way_out}or set insecure = true if you trust that network"
+        "{address} is open to other machines, and {harm}; {way_out}use a loopback address such as 127.0.0.1, \
+         or set insecure = true if you trust that network"
     ))
 }
 
@@ -327,6 +331,8 @@ mod tests {
         let all = EXAMPLE
             .replace("# state_dir", "state_dir")
             .replace("# shards", "shards")
+            .replace("# tokens", "tokens")
+            .replace("# tls_", "tls_")
             .replace("# interval =", "interval =");
         let setup = read(&all).expect("the example is valid with everything in it");
         assert_eq!(setup.listen.shards, Some(2));
@@ -334,7 +340,8 @@ mod tests {
         assert_eq!((setup.events.retain, setup.snapshot.every), (Span::from_secs(30 * 86_400), Span::from_secs(30)));
         assert_eq!(setup.state_dir.as_deref(), Some(std::path::Path::new("/var/lib/systole")));
         let unknown = |section: &str| faults(&format!("{section}\nzzzzzzzzzz = 1\n")).concat();
-        let sections = ["[listen]", "[events]", "[snapshot]", "[limits]", "[guard]", "[flapping]", "[defaults]"];
+        let sections =
+            ["[listen]", "[http]", "[events]", "[snapshot]", "[limits]", "[guard]", "[flapping]", "[defaults]"];
         for section in sections.into_iter().chain(["", "[[group]]\nname = \"a\""]) {
             let message = unknown(section);
             let (_, known) = message.split_once("there are ").expect(&message);

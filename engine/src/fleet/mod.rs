@@ -47,6 +47,7 @@ pub use spec::SpecError;
 pub use truth::{Farewell, LastBeat, Silence, Truth, Why};
 pub use verdicts::{Complaint, Findings, Terms, Verdict, Wrong, check};
 
+use crate::client::Client;
 use crate::clock::Clock;
 use drive::{Drive, Rhythm};
 use population::{Population, Way};
@@ -78,8 +79,8 @@ pub struct Fleet {
     pub key: Option<MasterKey>,
     /// Where the random choices come from.
     pub seed: u64,
-    /// The monitor's URL, if its verdicts are to be checked.
-    pub events: Option<String>,
+    /// The monitor, if its verdicts are to be checked.
+    pub events: Option<Client>,
 }
 
 /// What happens while a fleet runs.
@@ -151,7 +152,7 @@ impl Fleet {
             delays: Random::new(random.bits()),
             key: self.key.clone(),
         };
-        let watch = self.events.as_deref().map(|url| Watch::start(url, self.brief(start), clock)).transpose()?;
+        let watch = self.events.clone().map(|client| Watch::start(client, self.brief(start), clock)).transpose()?;
         let drive = Drive::new(&self.addresses, self.roster.clone(), population, &rhythm, &self.script, clock, start)?;
         let mut run =
             Run { fleet: self, clock, start, drive, watch, done: Deeds::default(), verdicts: vec![], last: None };

@@ -92,8 +92,7 @@ impl Watch {
     ///
     /// # Errors
     /// If it can't be reached.
-    pub(super) fn start(url: &str, brief: Brief, clock: Clock) -> anyhow::Result<Self> {
-        let client = Client::new(url)?;
+    pub(super) fn start(client: Client, brief: Brief, clock: Clock) -> anyhow::Result<Self> {
         let status = client.status().context("can't check verdicts (--events)")?;
         let (sender, news) = unbounded();
         let (finish, finished) = bounded(1);
@@ -329,7 +328,7 @@ mod tests {
             start: Instant::ORIGIN,
             first_act: None,
         };
-        let error = format!("{:#}", Watch::start(&url, brief, Clock::start()).unwrap_err());
+        let error = format!("{:#}", Watch::start(Client::new(&url).unwrap(), brief, Clock::start()).unwrap_err());
         assert!(error.contains(&url) && error.contains("systole run"), "{error}");
     }
 }

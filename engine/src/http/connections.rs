@@ -1,4 +1,4 @@
-//! At most 256 connections at once, and none that only takes up room.
+//! At most 256 connections at once, 64 from one address, and none that only takes up room.
 //!
 //! ```text
 //!   accepted ──► waits for a request ──whole head──► answers ──last byte sent──► waits again
@@ -10,23 +10,28 @@
 //! the new one: whoever opens connections and says nothing shuts nobody out. If all of them are
 //! being answered, the new one waits until somebody goes. An event stream is an answer that goes on
 //! and says something every 15 s, so it is never taken for idle.
+//!
+//! An address that has all it may have is treated alike, but its new connection isn't kept waiting. This
+//! machine's own is excepted: a proxy speaks for everybody from there.
 
 use std::io;
+#[cfg(test)]
 use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::serve::Listener;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-const CONNECTIONS: usize = 256;
+use super::door::Refusals;
 
 /// How long a request may take to arrive, from the connection's beginning or the answer before.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
@@ -43,6 +48,11 @@ pub(super) struct Connections {
     listener: TcpListener,
     room: Arc<Semaphore>,
     lines: Vec<Weak<Line>>,
+    /// How many may come from one address.
+    per_address: usize,
+    /// Whether this machine's own address counts like any other.
+    own_counts: bool,
+    refusals: Arc<Refusals>,
     request_max: Duration,
     quiet_max: Duration,
 }
@@ -62,6 +72,7 @@ pub(super) struct Connection {
 /// What a connection is doing, as those know who answer on it.
 #[derive(Debug)]
 struct Line {
+    from: IpAddr,
     doing: Mutex<Doing>,
     wake: AtomicWaker,
 }
@@ -87,51 +98,47 @@ pub(super) struct Asker(Arc<Line>);
 pub(super) struct Answering(Arc<Line>);
 
 impl Connections {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
-        Self { listener, room, lines: Vec::new(), request_max: REQUEST_MAX, quiet_max: QUIET_MAX }
+    /// At most `most` at once on `listener`, and `per_address` of them from one address.
+    pub(super) fn new(listener: TcpListener, most: usize, per_address: usize, refusals: Arc<Refusals>) -> Self {
+        Self {
+            listener,
+            room: Arc::new(Semaphore::new(most)),
+            lines: Vec::new(),
+            per_address,
+            own_counts: false,
+            refusals,
+            request_max: REQUEST_MAX,
+            quiet_max: QUIET_MAX,
+        }
     }
 
-    /// A free place, at the cost of the idlest if there is none.
-    async fn room(&mut self) -> OwnedSemaphorePermit {
-        self.lines.retain(|line| line.strong_count() > 0);
-        while self.room.available_permits() == 0 {
-            self.close_idlest();
-            let free = timeout(LOOK_AGAIN, Arc::clone(&self.room).acquire_owned()).await;
-            if let Ok(Ok(room)) = free {
-                return room;
+    /// The next connection for which there is room.
+    pub(super) async fn accept(&mut self) -> Connection {
+        loop {
+            // Retries whatever goes wrong while accepting.
+            let (stream, addr) = Listener::accept(&mut self.listener).await;
+            self.lines.retain(|line| line.strong_count() > 0);
+            let from = who(addr.ip());
+            if !self.has_room_for(from) {
+                self.refusals.connections.fetch_add(1, Ordering::Relaxed);
+                continue;
             }
-        }
-        Arc::clone(&self.room).acquire_owned().await.expect("the semaphore is never closed")
-    }
-
-    /// Closes the connection that has waited longest for a request, if one does.
-    fn close_idlest(&self) {
-        let waiting = self.lines.iter().filter_map(Weak::upgrade);
-        let waiting = waiting.filter_map(|line| {
-            let since = line.doing().waits_since()?;
-            Some((since, line))
-        });
-        if let Some((_, line)) = waiting.min_by_key(|(since, _)| *since) {
-            line.doing().unwanted = true;
-            line.wake.wake();
+            let room = self.room().await;
+            return self.connection(stream, from, room);
         }
     }
-}
 
-impl Listener for Connections {
-    type Io = Connection;
-    type Addr = SocketAddr;
+    #[cfg(test)]
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // Retries whatever goes wrong while accepting.
-        let (stream, addr) = Listener::accept(&mut self.listener).await;
-        let room = self.room().await;
+    fn connection(&mut self, stream: TcpStream, from: IpAddr, room: OwnedSemaphorePermit) -> Connection {
         // Answers are written in one piece; waiting for more would only delay them. Harmless if refused.
         let _ = stream.set_nodelay(true);
-        let line = Arc::new(Line::new());
+        let line = Arc::new(Line::new(from));
         self.lines.push(Arc::downgrade(&line));
-        let connection = Connection {
+        Connection {
             stream,
             line,
             moved: Instant::now(),
@@ -139,16 +146,58 @@ impl Listener for Connections {
             quiet_max: self.quiet_max,
             too_quiet: Box::pin(sleep(self.request_max)),
             _room: room,
-        };
-        (connection, addr)
+        }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// Whether an address may have one more, at the cost of its idlest if it has all it may have.
+    fn has_room_for(&self, from: IpAddr) -> bool {
+        if from.is_loopback() && !self.own_counts {
+            return true;
+        }
+        let own =
+            || self.lines.iter().filter_map(Weak::upgrade).filter(|line| line.from == from && !line.doing().unwanted);
+        own().count() < self.per_address || close_idlest(own())
+    }
+
+    /// A free place, at the cost of the idlest if there is none.
+    async fn room(&mut self) -> OwnedSemaphorePermit {
+        while self.room.available_permits() == 0 {
+            close_idlest(self.lines.iter().filter_map(Weak::upgrade));
+            let free = timeout(LOOK_AGAIN, Arc::clone(&self.room).acquire_owned()).await;
+            if let Ok(Ok(room)) = free {
+                return room;
+            }
+        }
+        Arc::clone(&self.room).acquire_owned().await.expect("the semaphore is never closed")
+    }
+}
+
+/// Closes the connection that has waited longest for a request. Says whether one does.
+fn close_idlest(lines: impl Iterator<Item = Arc<Line>>) -> bool {
+    let waiting = lines.filter_map(|line| {
+        let since = line.doing().waits_since()?;
+        Some((since, line))
+    });
+    let Some((_, line)) = waiting.min_by_key(|(since, _)| *since) else { return false };
+    line.doing().unwanted = true;
+    line.wake.wake();
+    true
+}
+
+/// Whom an address stands for: of IPv6 one network of 64 bits, as whoever has one address there has them all.
+fn who(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address @ (IpAddr::V4(_) | IpAddr::V6(_)) => address,
     }
 }
 
 impl Connection {
+    /// The way from its requests to it.
+    pub(super) fn asker(&self) -> Asker {
+        Asker(Arc::clone(&self.line))
+    }
+
     /// Passes on what the socket said, unless it has had nothing to say for too long or has to make way.
     fn watch<T>(&mut self, cx: &mut Context<'_>, said: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let doing = *self.line.doing();
@@ -175,9 +224,9 @@ impl Connection {
 }
 
 impl Line {
-    fn new() -> Self {
+    fn new(from: IpAddr) -> Self {
         let doing = Doing { answers: 0, unsent: false, sent: Instant::now(), unwanted: false };
-        Self { doing: Mutex::new(doing), wake: AtomicWaker::new() }
+        Self { from, doing: Mutex::new(doing), wake: AtomicWaker::new() }
     }
 
     fn doing(&self) -> MutexGuard<'_, Doing> {
@@ -197,12 +246,6 @@ impl Doing {
     /// Since when it has waited for a request; nothing while it answers one.
     fn waits_since(self) -> Option<Instant> {
         (self.answers == 0 && !self.unsent).then_some(self.sent)
-    }
-}
-
-impl Connected<IncomingStream<'_, Connections>> for Asker {
-    fn connect_info(stream: IncomingStream<'_, Connections>) -> Self {
-        Self(Arc::clone(&stream.io().line))
     }
 }
 
@@ -269,7 +312,7 @@ mod tests {
 
     async fn connections(room: usize, request_max: Duration, quiet_max: Duration) -> Connections {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Connections { room: Arc::new(Semaphore::new(room)), request_max, quiet_max, ..Connections::new(listener) }
+        Connections { request_max, quiet_max, ..Connections::new(listener, room, room, Arc::default()) }
     }
 
     async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -292,8 +335,8 @@ mod tests {
         let mut connections = connections(2, REQUEST_MAX, QUIET_MAX).await;
         let addr = connections.local_addr().unwrap();
         let _clients = [(); 3].map(|()| net::TcpStream::connect(addr).unwrap());
-        let (mut first, _) = within(connections.accept()).await;
-        let (mut second, _) = within(connections.accept()).await;
+        let mut first = within(connections.accept()).await;
+        let mut second = within(connections.accept()).await;
         let answering = Asker(Arc::clone(&first.line)).answer();
         // The first is older, but it answers.
         let closed = async {
@@ -315,7 +358,7 @@ mod tests {
         let mut connections = connections(1, REQUEST_MAX, QUIET_MAX).await;
         let addr = connections.local_addr().unwrap();
         let _clients = [(); 2].map(|()| net::TcpStream::connect(addr).unwrap());
-        let (first, _) = within(connections.accept()).await;
+        let first = within(connections.accept()).await;
         let _answering = Asker(Arc::clone(&first.line)).answer();
         let mut second = std::pin::pin!(connections.accept());
         assert!(timeout(2 * LOOK_AGAIN, &mut second).await.is_err());
@@ -328,7 +371,7 @@ mod tests {
     async fn a_request_that_does_not_come_whole_is_not_waited_for() {
         let mut connections = connections(1, SHORT, QUIET_MAX).await;
         let mut client = net::TcpStream::connect(connections.local_addr().unwrap()).unwrap();
-        let (mut connection, _) = within(connections.accept()).await;
+        let mut connection = within(connections.accept()).await;
         client.write_all(b"a").unwrap();
         let since = connection.line.doing().waits_since();
         assert_eq!(read(&mut connection).await.unwrap(), 1);
@@ -340,7 +383,7 @@ mod tests {
     async fn an_answer_may_take_longer_than_a_request_and_its_end_starts_the_wait_anew() {
         let mut connections = connections(1, SHORT, 10 * SHORT).await;
         let _client = net::TcpStream::connect(connections.local_addr().unwrap()).unwrap();
-        let (mut connection, _) = within(connections.accept()).await;
+        let mut connection = within(connections.accept()).await;
         let (line, start) = (Arc::clone(&connection.line), Instant::now());
         let answering = Asker(Arc::clone(&line)).answer();
         assert_eq!(error(read(&mut connection).await), io::ErrorKind::TimedOut);
@@ -353,7 +396,7 @@ mod tests {
     async fn a_connection_whose_other_end_reads_nothing_is_closed() {
         let mut connections = connections(1, REQUEST_MAX, SHORT).await;
         let _client = net::TcpStream::connect(connections.local_addr().unwrap()).unwrap();
-        let (mut connection, _) = within(connections.accept()).await;
+        let mut connection = within(connections.accept()).await;
         let flood = [0; 65_536];
         let error = loop {
             match within(poll_fn(|cx| Pin::new(&mut connection).poll_write(cx, &flood))).await {
@@ -362,5 +405,36 @@ mod tests {
             }
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_has_all_it_may_have_gets_one_only_for_one_that_waits() {
+        let mut connections = connections(100, REQUEST_MAX, QUIET_MAX).await;
+        (connections.per_address, connections.own_counts) = (2, true);
+        let addr = connections.local_addr().unwrap();
+        let clients = [(); 3].map(|()| net::TcpStream::connect(addr).unwrap());
+        let first = within(connections.accept()).await;
+        let mut second = within(connections.accept()).await;
+        let answers = [first.asker().answer()];
+        let third = within(connections.accept()).await;
+        assert_eq!(error(read(&mut second).await), io::ErrorKind::ConnectionAborted);
+        drop(second);
+
+        // Now both that it has are being answered.
+        let also = third.asker().answer();
+        let mut fourth = net::TcpStream::connect(addr).unwrap();
+        assert!(timeout(2 * LOOK_AGAIN, connections.accept()).await.is_err());
+        assert_eq!(connections.refusals.connections.load(Ordering::Relaxed), 1);
+        let closed = tokio::task::spawn_blocking(move || io::Read::read(&mut fourth, &mut [0; 8]));
+        assert!(within(closed).await.unwrap().is_ok_and(|bytes| bytes == 0), "it is closed at once");
+        drop((clients, answers, also));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_asker_and_so_is_an_address_of_ipv4_however_written() {
+        let who = |text: &str| who(text.parse().unwrap()).to_string();
+        assert_eq!(who("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!((who("192.0.2.7"), who("::ffff:192.0.2.7")), ("192.0.2.7".into(), "192.0.2.7".into()));
+        assert_eq!((who("::1"), who("::ffff:127.0.0.1")), ("::1".into(), "127.0.0.1".into()));
     }
 }

@@ -41,6 +41,8 @@ struct Scrape {
     events: u64,
     state_dir: Option<StateDir>,
     uptime_seconds: f64,
+    refusals: [(&'static str, u64); 4],
+    refused: bool,
 }
 
 /// Numbers for a time series database.
@@ -68,6 +70,8 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
         events: app.control.journal.last(),
         state_dir: app.control.journal.state_dir(),
         uptime_seconds: app.uptime().secs_f64(),
+        refusals: app.refusals.counts(),
+        refused: app.control.loads.shown().refused.is_some(),
     };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));
@@ -178,6 +182,17 @@ impl Scrape {
             "systole_events_dropped",
             "Events that couldn't be kept in time.",
             [([], sum(|report| report.events_dropped))],
+        )?;
+        out.counters(
+            "systole_http_refused",
+            "Questions and connections that weren't let in, by reason.",
+            self.refusals.map(|(reason, count)| ([("reason", reason)], count)),
+        )?;
+        out.gauges(
+            "systole_config_refused",
+            "1 if the latest reload of the configuration was refused and the one before is in force.",
+            None,
+            [([], u64::from(self.refused))],
         )?;
         // Every shard sees every step, so they aren't added up.
         let steps = self.reports.iter().map(|report| report.clock_steps).max().unwrap_or(0);

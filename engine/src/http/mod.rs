@@ -7,11 +7,12 @@
 //!
 //! Everything that a client can make it do is bounded: connections, request time, page size, walks
 //! at once, open streams, what one stream holds. So a client that is slow, stuck or greedy gets slow
-//! answers itself and delays no heartbeat. It takes no bodies: what is to be done stands in the URL.
+//! answers itself and delays no heartbeat. Who is let in is decided before anything else (`door.rs`).
 
 mod ask;
 mod connections;
 mod cursor;
+mod door;
 mod events;
 mod groups;
 mod health;
@@ -24,8 +25,10 @@ mod page;
 mod params;
 mod problem;
 mod profile;
+mod serve;
 mod status;
 mod stream;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,10 +37,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::HttpBody;
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{ConnectInfo, Request};
-use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use systole_core::{Instant, Span};
@@ -46,22 +49,27 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
+use crate::config::Access;
 use crate::query::ShardHandle;
+use crate::reload::Loads;
 use crate::store::Journal;
 use connections::{Asker, Connections};
+pub use door::Door;
+use door::Refusals;
 use problem::Refused;
 
 /// How long one request may take until its answer begins.
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
+
+/// The longest body of a request that changes something, in bytes, and how long it may take to arrive.
+const BODY_MAX: usize = 64 << 10;
+const BODY_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long open requests have to end when the server stops.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many pages of nodes are gathered at once.
 const WALKS: usize = 4;
-
-/// How many event streams there may be. Half of all connections, so that the rest of the interface stays reachable.
-const STREAMS: usize = 128;
 
 /// What the interface speaks about.
 #[derive(Clone, Debug)]
@@ -74,12 +82,15 @@ pub struct Control {
     pub clock: Clock,
     /// When the monitor started.
     pub started: Instant,
+    /// When its configuration was loaded.
+    pub loads: Loads,
 }
 
 /// A running server. Stops when dropped.
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
+    door: watch::Sender<Arc<Door>>,
     stopping: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -90,14 +101,16 @@ struct App {
     control: Control,
     walks: Semaphore,
     streams: Arc<Semaphore>,
+    door: watch::Receiver<Arc<Door>>,
+    refusals: Arc<Refusals>,
     stopping: watch::Receiver<bool>,
 }
 
-/// Serves on `listener` from a thread of its own.
+/// Serves on `listener` from a thread of its own, to whom `door` lets in and as many as `access` says.
 ///
 /// # Errors
 /// The thread, its runtime or the listener can't be set up.
-pub fn start(listener: std::net::TcpListener, control: Control) -> io::Result<Server> {
+pub fn start(listener: std::net::TcpListener, control: Control, access: &Access, door: Door) -> io::Result<Server> {
     let addr = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -106,16 +119,37 @@ pub fn start(listener: std::net::TcpListener, control: Control) -> io::Result<Se
         tokio::net::TcpListener::from_std(listener)?
     };
     let (stopping, stop) = watch::channel(false);
-    let app = App { control, walks: Semaphore::new(WALKS), streams: Arc::new(Semaphore::new(STREAMS)), stopping: stop };
-    let serve = move || serve(runtime, Connections::new(listener), Arc::new(app));
+    let (door, let_in) = watch::channel(Arc::new(door));
+    let refusals = Arc::new(Refusals::default());
+    let (most, per_address) = (access.connections, access.connections_per_address);
+    let connections = Connections::new(listener, most, per_address, Arc::clone(&refusals));
+    let app = App {
+        control,
+        walks: Semaphore::new(WALKS),
+        streams: Arc::new(Semaphore::new(most.div_ceil(2))),
+        door: let_in,
+        refusals,
+        stopping: stop,
+    };
+    let serve = move || serve(runtime, connections, Arc::new(app));
     let thread = std::thread::Builder::new().name("systole-http".into()).spawn(serve)?;
-    Ok(Server { addr, stopping, thread: Some(thread) })
+    Ok(Server { addr, door, stopping, thread: Some(thread) })
 }
 
 impl Server {
     /// Where it listens.
     pub const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Whether it speaks TLS.
+    pub fn speaks_tls(&self) -> bool {
+        self.door.borrow().speaks_tls()
+    }
+
+    /// From now on `door` says who is let in. Streams that it doesn't let in end.
+    pub fn set_door(&self, door: Door) {
+        self.door.send_replace(Arc::new(door));
     }
 
     /// Ends streams, lets requests finish for two seconds, and returns when the thread has ended.
@@ -138,17 +172,15 @@ impl App {
     }
 }
 
-fn serve(runtime: Runtime, listener: Connections, app: Arc<App>) {
-    let stopped = |mut stopping: watch::Receiver<bool>| async move {
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
-    let (stop, too_late) = (stopped(app.stopping.clone()), stopped(app.stopping.clone()));
+fn serve(runtime: Runtime, connections: Connections, app: Arc<App>) {
+    let (door, stopping, mut too_late) = (app.door.clone(), app.stopping.clone(), app.stopping.clone());
     runtime.block_on(async {
-        let server = axum::serve(listener, router(app).into_make_service_with_connect_info::<Asker>())
-            .with_graceful_shutdown(stop);
         tokio::select! {
-            _ = server => {}
-            () = async { too_late.await; tokio::time::sleep(STOP_WITHIN).await } => {}
+            () = serve::serve(connections, router(app), door, stopping) => {}
+            () = async {
+                let _ = too_late.wait_for(|stopping| *stopping).await;
+                tokio::time::sleep(STOP_WITHIN).await;
+            } => {}
         }
     });
     runtime.shutdown_background();
@@ -182,6 +214,7 @@ fn router(app: Arc<App>) -> Router {
         .fallback(problem::unknown_path)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn(guard))
+        .layer(from_fn_with_state(Arc::clone(&app), door::admit))
         .layer(from_fn(hold))
         .with_state(app)
 }
@@ -192,15 +225,42 @@ async fn hold(ConnectInfo(asker): ConnectInfo<Asker>, request: Request, next: Ne
     next.run(request).await
 }
 
-/// Refuses bodies, and gives up on what takes too long.
+/// Takes in the body where there may be one, and gives up on what takes too long.
 async fn guard(request: Request, next: Next) -> Response {
-    if !request.body().is_end_stream() {
-        let hint = "send the request without a body; parameters stand in the URL";
-        return Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "no request here takes a body", hint).into_response();
-    }
+    let request = match with_body(request).await {
+        Ok(request) => request,
+        Err(refused) => return refused.into_response(),
+    };
     let late = |_| {
         let error = format!("the answer took longer than {} s", REQUEST_WITHIN.as_secs());
         Refused::unavailable(error, "ask for less at once, or again later").into_response()
     };
     timeout(REQUEST_WITHIN, next.run(request)).await.unwrap_or_else(late)
+}
+
+/// The request with all of its body, so that no answer waits for what a slow client may send.
+async fn with_body(request: Request) -> Result<Request, Refused> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    if [Method::GET, Method::HEAD].contains(request.method()) {
+        let hint = "send the request without a body; parameters stand in the URL";
+        return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "a question takes no body", hint));
+    }
+    let too_long = || {
+        let error = format!("the body is longer than {} KiB, or broke off", BODY_MAX >> 10);
+        Refused::new(StatusCode::PAYLOAD_TOO_LARGE, error, "no request here needs as much")
+    };
+    if request.body().size_hint().lower() > BODY_MAX as u64 {
+        return Err(too_long());
+    }
+    let (head, body) = request.into_parts();
+    match timeout(BODY_WITHIN, to_bytes(body, BODY_MAX)).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(head, Body::from(bytes))),
+        Ok(Err(_)) => Err(too_long()),
+        Err(_) => {
+            let error = format!("the body took longer than {} s", BODY_WITHIN.as_secs());
+            Err(Refused::new(StatusCode::REQUEST_TIMEOUT, error, "send it at once"))
+        }
+    }
 }

@@ -33,6 +33,6 @@ impl App {
         let reports = self.reports().await?;
         let state_dir = self.control.journal.state_dir();
         let status = show::status(&reports, self.uptime(), self.control.journal.last(), self.control.clock.read());
-        Ok(Status { state_dir, ..status })
+        Ok(Status { state_dir, config: self.control.loads.shown(), ..status })
     }
 }

@@ -23,11 +23,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam::channel::Receiver as Channel;
+use crossbeam::channel::{Receiver as Channel, Sender};
 use mio::{Events, Interest, Poll, Token};
+use systole_core::auth::KeyRing;
+use systole_core::config::Config;
 use systole_core::counters::Counters;
 use systole_core::guard::ScopeName;
-use systole_core::{Backlog, Datagram, Instant, Monitor, Span, Trouble};
+use systole_core::{Backlog, Datagram, Instant, Monitor, NotReconfigured, Span, Trouble};
 
 pub use council::Council;
 pub use horizon::Horizon;
@@ -36,6 +38,7 @@ pub use outlet::{Handed, Outlet, Peer};
 
 use crate::answer;
 use crate::clock::{Arrivals, Clock, Reading};
+use crate::pulse::Pulse;
 use crate::query::{Query, Report};
 use crate::rate::Rate;
 use crate::udp::{BATCH, Receiver, Socket};
@@ -81,6 +84,8 @@ pub struct Parts {
     pub clock: Clock,
     /// The clocks before the sockets were bound.
     pub unbound: Reading,
+    /// Counts its rounds.
+    pub pulse: Pulse,
     /// Set to end the shard.
     pub stop: Arc<AtomicBool>,
 }
@@ -96,9 +101,14 @@ struct Shard {
     /// When this shard's sockets were last seen empty.
     seen: Instant,
     counted: u64,
+    /// The configuration to judge by next, the keys that go with it, and where the former one goes.
+    next: Option<(Box<Config>, KeyRing, Reply)>,
     /// How many datagrams lost, and how many steps of the clock, the monitor was told of.
     confessed: (u64, u64),
 }
+
+/// Where a former configuration goes.
+type Reply = Sender<Result<Config, NotReconfigured>>;
 
 /// What a look at the sockets came to; of several sockets the worst counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,6 +139,7 @@ pub fn run(mut parts: Parts) -> io::Result<Monitor> {
         datagrams: 0,
         seen: reading.now,
         counted: 0,
+        next: None,
         confessed: (0, 0),
         parts,
     };
@@ -145,11 +156,15 @@ impl Shard {
             if self.parts.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
+            self.parts.pulse.beat();
             let now = self.parts.clock.now();
             let overslept = self.watch.woken(now, wake);
             self.parts.monitor.trouble(now, Trouble::Stall(overslept));
             wake = self.round();
             self.answer();
+            if self.reconfigure() {
+                wake = Some(self.parts.clock.now());
+            }
             let now = self.parts.clock.now();
             let worked = self.watch.waits(now);
             self.parts.monitor.trouble(now, Trouble::Stall(worked));
@@ -314,6 +329,7 @@ impl Shard {
                     let done = scope.is_some_and(|scope| self.parts.monitor.order(scope, order, now, sink));
                     _ = reply.send(done);
                 }
+                Query::Reconfigure(config, keys, reply) => self.next = Some((config, keys, reply)),
                 Query::Slice { from, most, filter, reply } => {
                     drop(reply.send(answer::slice(monitor, from, most, &filter)));
                 }
@@ -326,6 +342,18 @@ impl Shard {
         }
         // There may be more: come back at once, but look at the sockets first.
         self.parts.outlet.wake_self();
+    }
+
+    /// Takes the next configuration once the change before is worked off. Says whether it did.
+    fn reconfigure(&mut self) -> bool {
+        let Some((config, keys, reply)) = self.next.take_if(|_| self.parts.monitor.is_settled()) else { return false };
+        let taken = self.parts.monitor.reconfigure(*config, self.parts.clock.now());
+        if taken.is_ok() {
+            self.parts.monitor.set_keys(keys);
+        }
+        // Whoever asked may have gone: then the answer is for nobody.
+        let _ = reply.send(taken);
+        true
     }
 
     fn report(&mut self) -> Report {

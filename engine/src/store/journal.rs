@@ -22,6 +22,7 @@ use super::archive::Old;
 use super::disk::Disk;
 use super::{Chorus, Record};
 use crate::model::{Event, StateDir};
+use crate::pulse::Pulse;
 
 /// The readers' side.
 #[derive(Clone, Debug)]
@@ -200,7 +201,7 @@ impl JournalWriter {
     }
 
     /// Keeps events as they come, many at a time, until the last shard has gone.
-    pub fn keep(mut self, events: &Receiver<Record>) {
+    pub fn keep(mut self, events: &Receiver<Record>, pulse: &Pulse) {
         let mut chorus = Chorus::default();
         loop {
             select! {
@@ -223,6 +224,7 @@ impl JournalWriter {
                 default(LOOK) => {}
             }
             self.watch_disk();
+            pulse.beat();
         }
     }
 

@@ -159,6 +159,14 @@ pub(super) fn bind_group(
     Ok((sockets, steered))
 }
 
+/// Steers a group that is bound already, and says whether that is so. One socket alone meets every node.
+pub(super) fn steer_group(sockets: &[socket2::Socket]) -> bool {
+    match sockets {
+        [] | [_] => true,
+        [first, ..] => u32::try_from(sockets.len()).is_ok_and(|shards| steer(first, shards).is_ok()),
+    }
+}
+
 /// Attaches the program that picks a socket of the group for each datagram.
 ///
 /// It computes `Share::owner` for a binary heartbeat. For anything else it answers with a number that no socket has,

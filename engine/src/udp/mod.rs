@@ -29,7 +29,7 @@ mod socket;
 
 pub use outbox::Outbox;
 pub use receive::{Datagram, Received, Receiver};
-pub use socket::{Options, Socket, bind_group};
+pub use socket::{Options, Socket, adopt_group, bind_group};
 /// The longest datagram received whole, in bytes. Longer ones are cut there and marked.
 pub use systole_core::wire::DATAGRAM_MAX;
 

@@ -89,4 +89,9 @@ pub(super) fn bind_group(
     Ok((sockets, false))
 }
 
+/// Never steered, unless there is nothing to choose from.
+pub(super) fn steer_group(sockets: &[socket2::Socket]) -> bool {
+    sockets.len() < 2
+}
+
 const WSAEMSGSIZE: i32 = 10_040;

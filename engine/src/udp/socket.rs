@@ -15,7 +15,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -77,6 +77,18 @@ pub fn bind_group(address: SocketAddr, shards: usize, options: &Options) -> io::
     sockets.into_iter().map(|socket| Socket::new(socket, steered)).collect()
 }
 
+/// Takes over sockets that somebody else bound to one address, in the order in which they were bound; socket `i`
+/// becomes that of share `i`. What waits in them is received as if it had come now.
+///
+/// # Errors
+/// One of them can't be set up as [`bind_group`] does it.
+pub fn adopt_group(sockets: Vec<UdpSocket>, options: &Options) -> io::Result<Vec<Socket>> {
+    let sockets: Vec<socket2::Socket> = sockets.into_iter().map(Into::into).collect();
+    sockets.iter().try_for_each(|socket| prepare(socket, options))?;
+    let steered = sys::steer_group(&sockets);
+    sockets.into_iter().map(|socket| Socket::new(socket, steered)).collect()
+}
+
 /// One socket is bound alone, so that nobody can join it. It needs no steering: every node meets it.
 fn bind(address: SocketAddr, shards: u32, options: &Options) -> io::Result<(Vec<socket2::Socket>, bool)> {
     let open = || open(address, options);
@@ -90,13 +102,17 @@ fn bind(address: SocketAddr, shards: u32, options: &Options) -> io::Result<(Vec<
 
 fn open(address: SocketAddr, options: &Options) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    prepare(&socket, options)?;
+    Ok(socket)
+}
+
+fn prepare(socket: &socket2::Socket, options: &Options) -> io::Result<()> {
     socket.set_nonblocking(true)?;
-    sys::receive_buffer(&socket, options.receive_buffer)?;
+    sys::receive_buffer(socket, options.receive_buffer)?;
     if let Some(bytes) = options.send_buffer {
         socket.set_send_buffer_size(bytes)?;
     }
-    sys::watch(&socket)?;
-    Ok(socket)
+    sys::watch(socket)
 }
 
 fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
