@@ -127,7 +127,7 @@ pub struct AuthReport {
     pub mode: Mode,
     /// Each key.
     pub keys: Vec<Use>,
-    /// Messages that enforcing would have refused, in the order of [`REASONS`](systole_core::auth::REASONS).
+    /// Messages that enforcing would have refused, in the order of [`REASONS`].
     pub waived: [u64; REASONS.len()],
 }
 
