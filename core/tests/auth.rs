@@ -103,7 +103,7 @@ proptest! {
         prop_assume!(thief != said.name);
         let stolen = key.node(NodeId::of(&thief));
         // The thief takes its key for the victim's.
-        let lie = NodeKey::new(key.id(), key.suite(), NodeId::of(&said.name), stolen.secret()).expect("as long");
+        let lie = NodeKey::new(key.id(), key.suite(), NodeId::of(&said.name), &stolen.secret()).expect("as long");
         let mut bytes = Vec::new();
         said.with(|message| lie.seal(message, &mut bytes)).expect("it can be sent");
         prop_assert_eq!(outcomes(&[&key], &bytes), [Err(Reject::BadTag)]);

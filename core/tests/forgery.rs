@@ -71,7 +71,7 @@ impl Attacker {
             3 => {
                 // Its own tag over the victim's words: the key is genuine, and not the victim's.
                 let id = self.stolen.id();
-                let lie = NodeKey::new(id, self.stolen.suite(), NodeId::of(&name), self.stolen.secret());
+                let lie = NodeKey::new(id, self.stolen.suite(), NodeId::of(&name), &self.stolen.secret());
                 lie.expect("as long").seal(&message(kind, &name, 2, 8), out).expect("it can be sent");
             }
             4 => {

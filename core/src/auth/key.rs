@@ -131,9 +131,18 @@ impl MasterKey {
         self.node(message.node).seal(message, out)
     }
 
+    /// The tag that the key of `node` makes over the bytes of a message before its tag. Here the
+    /// node's key isn't handed around: its copies would cost as much as the tag.
+    pub(super) fn tag(&self, node: &NodeId, bytes: &[u8]) -> Tag {
+        match &self.secret {
+            Secret::SipHash(key) => key.derive(node).tag(bytes),
+            Secret::Hmac(key) => key.derive(node).tag(bytes),
+        }
+    }
+
     /// Whether this is the same secret under whatever id.
     pub fn is_same_secret(&self, other: &Self) -> bool {
-        self.secret.bytes().ct_eq(other.secret.bytes()).into()
+        self.secret.bytes().ct_eq(&other.secret.bytes()).into()
     }
 }
 
@@ -162,7 +171,7 @@ impl NodeKey {
     }
 
     /// The secret itself, to be written where only the node can read it.
-    pub fn secret(&self) -> &[u8] {
+    pub fn secret(&self) -> Zeroizing<Vec<u8>> {
         self.secret.bytes()
     }
 
@@ -185,7 +194,7 @@ impl NodeKey {
     }
 
     /// The tag over the bytes of a message before its tag.
-    pub(super) fn tag(&self, bytes: &[u8]) -> Tag {
+    fn tag(&self, bytes: &[u8]) -> Tag {
         self.secret.tag(bytes)
     }
 }
@@ -194,8 +203,8 @@ impl Secret {
     fn new(suite: Suite, bytes: &[u8]) -> Result<Self, WrongLength> {
         let wrong = |_| WrongLength { suite, bytes: bytes.len() };
         Ok(match suite {
-            Suite::SipHash => Self::SipHash(siphash::Key::new(Zeroizing::new(bytes.try_into().map_err(wrong)?))),
-            Suite::Hmac => Self::Hmac(hmac::Key::new(Zeroizing::new(bytes.try_into().map_err(wrong)?))),
+            Suite::SipHash => Self::SipHash(siphash::Key::new(bytes.try_into().map_err(wrong)?)),
+            Suite::Hmac => Self::Hmac(hmac::Key::new(bytes.try_into().map_err(wrong)?)),
         })
     }
 
@@ -220,7 +229,7 @@ impl Secret {
         }
     }
 
-    fn bytes(&self) -> &[u8] {
+    fn bytes(&self) -> Zeroizing<Vec<u8>> {
         match self {
             Self::SipHash(key) => key.bytes(),
             Self::Hmac(key) => key.bytes(),
@@ -284,7 +293,7 @@ mod tests {
         let secrets = keys.each_ref().map(|keys| keys.each_ref().map(NodeKey::secret));
         assert_ne!(secrets[0][0], secrets[0][1]);
         assert_ne!(secrets[1][0], secrets[1][1]);
-        assert_ne!(secrets[0][0], &secrets[1][0][..16]);
+        assert_ne!(secrets[0][0][..], secrets[1][0][..16]);
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl KeyRing {
     fn verify(&self, message: &Message<'_>, bytes: &[u8]) -> Result<KeyId, Reject> {
         let key = self.find(message)?;
         let (said, tag) = bytes.split_last_chunk::<TAG>().ok_or(Reject::Malformed)?;
-        let right = key.node(message.node).tag(said).ct_eq(tag);
+        let right = key.tag(&message.node, said).ct_eq(tag);
         if right.into() { Ok(key.id()) } else { Err(Reject::BadTag) }
     }
 

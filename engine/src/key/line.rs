@@ -80,7 +80,7 @@ pub fn master_line(id: KeyId, suite: Suite, secret: &[u8]) -> Zeroizing<String> 
 
 /// The line of the key of the node called `name`.
 pub fn node_line(name: &str, key: &NodeKey) -> Zeroizing<String> {
-    line(&format!("{NODE} id={} suite={} node={name}", key.id(), key.suite()), key.secret())
+    line(&format!("{NODE} id={} suite={} node={name}", key.id(), key.suite()), &key.secret())
 }
 
 /// Reads a line, with or without its end.
