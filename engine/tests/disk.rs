@@ -1,7 +1,7 @@
 //! A disk that fails costs no heartbeat and no verdict, is said loudly, and no number is told twice.
 //!
-//! Full and read-only disks are small file systems in memory. Only root may mount them; whoever isn't is told
-//! that these tests were left out.
+//! Full and read-only disks are small file systems in memory, one that doesn't answer is a file that is frozen. Only
+//! root may mount them; whoever isn't is told that these tests were left out.
 
 mod common;
 
@@ -23,11 +23,27 @@ impl Disk {
     fn mount() -> Option<Self> {
         let disk = Self { dir: tempfile::tempdir().expect("a directory") };
         let mounted = run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", &disk.path()]);
+        disk.if_mounted(mounted)
+    }
+
+    /// One that can be frozen, in the file `image`.
+    fn mount_file(image: &Path) -> Option<Self> {
+        File::create(image).and_then(|file| file.set_len(32 << 20)).expect("a file");
+        let (disk, image) = (Self { dir: tempfile::tempdir().expect("a directory") }, image.to_str().expect("a path"));
+        let mounted = run("mkfs.ext4", &["-q", "-F", image]) && run("mount", &["-o", "loop", image, &disk.path()]);
+        disk.if_mounted(mounted)
+    }
+
+    fn if_mounted(self, mounted: bool) -> Option<Self> {
         if !mounted {
             eprintln!("LEFT OUT: mounting a file system needs root; nothing was tested here");
-            return None;
         }
-        Some(disk)
+        mounted.then_some(self)
+    }
+
+    /// From then on no call that writes comes back.
+    fn freeze(&self, frozen: bool) {
+        assert!(run("fsfreeze", &[if frozen { "-f" } else { "-u" }, &self.path()]), "it can be frozen and thawed");
     }
 
     fn path(&self) -> String {
@@ -50,6 +66,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        let _ = run("fsfreeze", &["-u", &self.path()]);
         let _ = run("umount", &["-l", &self.path()]);
     }
 }
@@ -134,6 +151,27 @@ fn on_a_full_disk_everything_goes_on_and_is_written_when_there_is_room() {
     assert_eq!(monitor.node("first").map(|node| node.state), Some(State::Alive));
     fs::remove_file(filler).expect("it is there");
     until(|| Some(state_dir(&monitor)).filter(|said| said.failing.is_none()));
+    assert!(monitor.stop().success());
+}
+
+#[test]
+fn a_disk_that_does_not_answer_is_not_waited_for() {
+    let image = tempfile::NamedTempFile::new().expect("a file");
+    let Some(disk) = Disk::mount_file(image.path()) else { return };
+    let path = disk.path();
+    let monitor = Process::start(None, &["--state-dir", &path, "--shards", "1"]);
+    monitor.send("hb first interval=1h");
+    monitor.wait_for_status(|status| status.events_last == 1);
+
+    disk.freeze(true);
+    assert_goes_on(&monitor, "one");
+    assert!(state_dir(&monitor).failing.expect("it is failing").contains("hasn't answered"));
+    assert_goes_on(&monitor, "two");
+    assert_eq!(state_dir(&monitor).events_last, 1, "nothing was written");
+
+    disk.freeze(false);
+    let healed = until(|| Some(state_dir(&monitor)).filter(|said| said.failing.is_none()));
+    assert_eq!((healed.events_last, last(&monitor), healed.events_unwritten_total), (7, 7, 0), "nothing is missing");
     assert!(monitor.stop().success());
 }
 

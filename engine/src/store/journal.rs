@@ -161,7 +161,8 @@ impl Journal {
         most: usize,
         wanted: impl Fn(&Event) -> bool + Send + 'static,
     ) -> Option<Older> {
-        let disk = self.disk.as_ref()?;
+        // Whoever asks a disk that doesn't answer doesn't come back either.
+        let disk = self.disk.as_ref().filter(|disk| !disk.is_stuck())?;
         let (before, told, written) = {
             let kept = self.memory.lock();
             (kept.before(), kept.told, kept.written)
