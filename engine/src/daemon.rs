@@ -283,7 +283,8 @@ impl Daemon {
     ///
     /// # Errors
     /// A thread had ended before its time.
-    pub fn stop(self) -> anyhow::Result<()> {
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        self.keeping.iter_mut().for_each(Keeping::begin_end);
         if let Some(server) = self.http {
             server.stop();
         }

@@ -130,21 +130,13 @@ impl Archive {
         {
             let mut insert = transaction.prepare_cached(INSERT)?;
             for (event, known) in events {
-                let mut fields = match serde_json::to_value(&event) {
-                    Ok(Value::Object(fields)) => fields,
-                    Ok(_) | Err(_) => Map::new(),
-                };
-                fields.remove("seq");
-                let texts = TEXTS.map(|name| match fields.remove(name) {
-                    Some(Value::String(text)) => Some(text),
-                    Some(Value::Null) | None => None,
-                    Some(other) => Some(other.to_string()),
-                });
-                let evidence = fields.remove("evidence").filter(|it| !it.is_null()).map(|it| it.to_string());
-                let more = (!fields.is_empty()).then(|| Value::Object(fields).to_string());
+                // By name, so that a field that is new here can't be forgotten.
+                let Event { seq, at, node, group, scope, from, to, cause, reason, evidence } = event;
+                let [from, to] = [from, to].map(|state| state.map(|state| Liveness::from(state).name()));
+                let evidence = evidence.and_then(|evidence| serde_json::to_string(&evidence).ok());
+                let more = scope.map(|scope| serde_json::json!({ "scope": scope }).to_string());
                 let belief = known.and_then(|known| serde_json::to_string(&known).ok());
-                let [at, node, group, from, to, cause, reason] = texts;
-                insert.execute(params![event.seq, at, node, group, from, to, cause, reason, evidence, more, belief])?;
+                insert.execute(params![seq, at, node, group, from, to, cause, reason, evidence, more, belief])?;
             }
         }
         transaction.commit()

@@ -50,7 +50,7 @@ pub struct Keeping {
     clock: Clock,
     writer: JoinHandle<DiskWriter>,
     taker: JoinHandle<()>,
-    stop: Sender<()>,
+    stop: Option<Sender<()>>,
 }
 
 impl State {
@@ -128,7 +128,7 @@ impl State {
             every,
         };
         let taker = spawn("systole-snapshot", move || taker.run(&stopped))?;
-        Ok((Keeping { folder, disk, memory, clock, writer, taker, stop }, journal, journal_writer))
+        Ok((Keeping { folder, disk, memory, clock, writer, taker, stop: Some(stop) }, journal, journal_writer))
     }
 }
 
@@ -136,6 +136,11 @@ impl Keeping {
     /// Whether both threads still run.
     pub fn is_whole(&self) -> bool {
         !self.writer.is_finished() && !self.taker.is_finished()
+    }
+
+    /// Begins no other snapshot and leaves the one that is under way: shards are about to end.
+    pub fn begin_end(&mut self) {
+        self.stop = None;
     }
 
     /// Writes what is left, when the shards and the journal have ended: their last events, and what they believe.

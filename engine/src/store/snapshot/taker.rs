@@ -33,7 +33,7 @@ enum Missed {
     Disk(#[from] io::Error),
     #[error("{0}")]
     Shard(#[from] Unavailable),
-    #[error("what happened until it was taken isn't written after {} s", WITHIN.as_secs())]
+    #[error("what happened until it was taken isn't written after {} s", SETTLED.as_secs())]
     Unsettled,
     /// The monitor stops, and takes another one at its end.
     #[error("the monitor stops")]
@@ -48,6 +48,10 @@ impl Taker {
             match self.take(stop) {
                 Ok(taken) => self.disk.note_snapshot(taken),
                 Err(Missed::Stopping) => abandon(&self.folder),
+                // A shard that ends is no trouble while everything does.
+                Err(_) if stop.recv_timeout(Duration::ZERO) == Err(RecvTimeoutError::Disconnected) => {
+                    abandon(&self.folder);
+                }
                 Err(missed @ (Missed::Disk(_) | Missed::Shard(_) | Missed::Unsettled)) => {
                     abandon(&self.folder);
                     self.disk.note_snapshot_failing(&missed.to_string());
@@ -68,7 +72,7 @@ impl Taker {
             }
         }
         // What a shard believed in a slice it may have decided since the last event that was told.
-        self.journal.settled(WITHIN).ok_or(Missed::Unsettled)?;
+        self.journal.settled(SETTLED).ok_or(Missed::Unsettled)?;
         Ok(finish(&self.folder, encoder, head)?)
     }
 }
@@ -158,5 +162,8 @@ fn finish(folder: &Folder, encoder: Encoder<BufWriter<File>>, head: Head) -> io:
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a shard may take to answer, and an event to be told.
+/// How long a shard may take to answer.
 const WITHIN: Duration = Duration::from_secs(10);
+
+/// How long events may take to be written and told: a million at once do take their time.
+const SETTLED: Duration = Duration::from_secs(60);
