@@ -139,7 +139,11 @@ impl Args {
                 ))
             );
         }
-        let client = |url: &String| self.trust.client(url).context("--events");
+        let wrong = |error: anyhow::Error| match error.downcast::<Usage>() {
+            Ok(usage) => Usage(format!("--events: {usage}")).into(),
+            Err(other) => other,
+        };
+        let client = |url: &String| self.trust.client(url).map_err(wrong);
         let events: Option<Client> = self.events.as_ref().map(client).transpose()?;
         let roster = self.roster()?;
         Ok(Fleet {
