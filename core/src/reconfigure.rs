@@ -20,7 +20,7 @@ use crate::node::Flags;
 use crate::steady::Steady;
 use crate::{Backlog, Instant, Liveness, Monitor, NodeIx};
 
-/// How many nodes one turn looks at, if none has to be held against a rule: about half a millisecond.
+/// How many nodes one turn looks at, if none has to be held against a rule: a quarter of a millisecond.
 const WORK: usize = 2_048;
 
 /// And if there is more to receive.
@@ -28,6 +28,9 @@ const WORK_BUSY: usize = 64;
 
 /// Looking at a node costs as much as holding it against so many patterns.
 const PATTERNS: usize = 8;
+
+/// And to find a listed node, or to make room for it, as much as to look at so many.
+const LISTED: usize = 4;
 
 /// Reprieves by which their table grows at a time.
 const SEGMENT: usize = 4_096;
@@ -131,11 +134,11 @@ impl Monitor {
                 (None, None) => {}
             }
             open.listed += 1;
-            work -= 1;
+            work = work.saturating_sub(LISTED);
         }
         let patterns: usize =
             if open.regroup { self.config.plan().groups.iter().map(|rule| 1 + rule.matches.len()).sum() } else { 0 };
-        let each = 1 + patterns / PATTERNS;
+        let each = 1 + patterns / PATTERNS + if open.relist { LISTED - 1 } else { 0 };
         while work > 0 && open.place < self.table.places() {
             self.settle_node(NodeIx::new(open.place), open, now);
             open.place += 1;
