@@ -116,8 +116,10 @@ fn what_can_change(in_force: &Setup, asked: &Setup) -> (Setup, Vec<String>) {
         &mut setup.access.connections_per_address,
         &mut kept,
     );
-    keep("[events]", &in_force.events, &mut setup.events, &mut kept);
-    keep("[snapshot]", &in_force.snapshot, &mut setup.snapshot, &mut kept);
+    keep("keep under [events]", &in_force.events.keep, &mut setup.events.keep, &mut kept);
+    keep("retain under [events]", &in_force.events.retain, &mut setup.events.retain, &mut kept);
+    keep("retain_max under [events]", &in_force.events.retain_max, &mut setup.events.retain_max, &mut kept);
+    keep("every under [snapshot]", &in_force.snapshot.every, &mut setup.snapshot.every, &mut kept);
     keep("state_dir", &in_force.state_dir, &mut setup.state_dir, &mut kept);
     let labels = |setup: &Setup| setup.plan.guard.as_ref().map(|guard| guard.labels.clone());
     if labels(in_force) != labels(asked) {
