@@ -434,3 +434,27 @@ fn what_is_told_last_is_what_is_believed() {
     let causes = fleet.log.told.iter().filter(|told| told.cause == Cause::Confirmed).count();
     assert_eq!(causes, 1);
 }
+
+#[test]
+fn a_death_elsewhere_is_found_though_many_fell_silent_and_none_of_them_is_due_yet() {
+    for labelled in [false, true] {
+        let zone = |i: usize| if labelled { format!(" l.zone=z{}", usize::from(i >= 50)) } else { String::new() };
+        let group = |i: usize| if labelled || i < 50 { "web" } else { "db" };
+        let lines = (0..200).map(|i| format!("n{i} group={}{}", group(i), zone(i)));
+        let mut fleet = Fleet::new(guarded(if labelled { &["zone"] } else { &[] }), lines);
+        fleet.run(20, |_| true);
+        // When it is due to be failed, fifty others are suspect for two seconds.
+        let died = fleet.at();
+        fleet.run(1, |line| !line.starts_with("n150 "));
+        let up = |line: &str| {
+            let number = line[1..line.find(' ').unwrap()].parse::<usize>().unwrap();
+            number >= 50 && number != 150
+        };
+        fleet.run(60, up);
+        assert_eq!(fleet.failed(), ["n150"], "{labelled}");
+        let found = fleet.log.told.iter().find(|told| told.to == Failed).unwrap().at;
+        assert!(found.since(died) <= ms(6_250 + 1_000 + 1), "{:?}", found.since(died));
+        let held = if labelled { "label zone=z0" } else { "group web" };
+        assert_eq!(fleet.notes(), [("hold", held)]);
+    }
+}

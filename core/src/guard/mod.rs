@@ -288,7 +288,7 @@ impl Guard {
             }
             (Order::Dead, phase) => {
                 if let Phase::Holding { since, absent, .. } | Phase::Releasing { since, absent, .. } = *phase {
-                    *phase = Phase::Releasing { since, absent, next: now, spacing: Span::ZERO };
+                    *phase = Phase::Releasing { since, absent, next: now, promised: now, spacing: Span::ZERO };
                     let tally = self.tally(ix, absent, now);
                     self.notes.push(Turn { scope: ix, what: Change::Confirmed, tally, until: now });
                 }
@@ -391,7 +391,7 @@ impl Guard {
 
     fn tally_of(&self, ix: ScopeIx, now: Instant) -> Tally {
         if ix == FLEET {
-            let groups = self.groups.iter().filter(|group| !self.scope(**group).is_active());
+            let groups = self.groups.iter().filter(|group| !self.explains(**group, now));
             return groups.map(|group| self.tally_of(*group, now)).sum();
         }
         self.here(ix, now) + self.scope(ix).elsewhere
@@ -401,22 +401,32 @@ impl Guard {
     fn here(&self, ix: ScopeIx, now: Instant) -> Tally {
         let scope = self.scope(ix);
         let mut tally = scope.counts.tally();
-        if let Some(group) = scope.group {
-            tally = tally - self.explained(group);
-        }
         tally.silent += scope.failed.sum(now, self.settings.window);
-        tally
+        match scope.group {
+            Some(group) => tally - self.explained(group, tally + scope.elsewhere, now),
+            None => tally,
+        }
     }
 
-    /// Those nodes of a group that are in a zone, or a rack, that holds. Values of one label have no
+    /// Whether a scope answers for its nodes: it holds, or will as soon as the first of them is due. Until then
+    /// they aren't held against anybody else either.
+    fn explains(&self, ix: ScopeIx, now: Instant) -> bool {
+        let scope = self.scope(ix);
+        let silent = scope.counts.tally().silent + scope.elsewhere.silent;
+        scope.is_active() || silent > 0 && Tally { absent: 0, ..self.tally_of(ix, now) }.exceeds(&self.settings)
+    }
+
+    /// Those nodes of a group that are in a zone, or a rack, that answers for them. Values of one label have no
     /// nodes in common; of several labels one is taken to lie within the other.
-    fn explained(&self, group: GroupIx) -> Tally {
-        if self.active.is_empty() {
+    fn explained(&self, group: GroupIx, seen: Tally, now: Instant) -> Tally {
+        // With nothing held, and no more silent than a group may have, there is nothing to explain: looking at
+        // every value for every single death would be dear.
+        if self.active.is_empty() && !seen.exceeds(&self.settings) {
             return Tally::default();
         }
         let of = |values: &BTreeMap<Box<str>, ScopeIx>| -> Tally {
-            let held = values.values().map(|ix| self.scope(*ix)).filter(|scope| scope.is_active());
-            held.filter_map(|scope| scope.by_group.get(&group)).map(scope::Counts::tally).sum()
+            let own = values.values().filter(|ix| self.explains(**ix, now)).map(|ix| self.scope(*ix));
+            own.filter_map(|scope| scope.by_group.get(&group)).map(scope::Counts::tally).sum()
         };
         self.labels.iter().map(of).max_by_key(|tally| tally.silent).unwrap_or_default()
     }
@@ -446,7 +456,16 @@ impl Guard {
                 *next = (*next).max(now - LOOK_MIN) + *spacing;
                 Gate::Released
             }
-            Phase::Releasing { next, .. } => Gate::Shut(look.max(*next).min(now + LOOK_MAX)),
+            Phase::Releasing { next, promised, spacing, .. } => {
+                // One after the other: were all to look at the same instant, all but a second's worth would
+                // wait for the next one, and verdicts came slower than they may.
+                let turn = (*promised).max(*next) + *spacing;
+                if turn > now + LOOK_MAX {
+                    return Gate::Shut(now + LOOK_MAX);
+                }
+                *promised = turn;
+                Gate::Shut(turn)
+            }
         }
     }
 
@@ -456,7 +475,8 @@ impl Guard {
             && now >= until
         {
             let spacing = Span::from_nanos((1e9 / f64::from(self.settings.rate)) as u64);
-            self.scopes[ix.index()].phase = Phase::Releasing { since, absent, next: now - LOOK_MIN, spacing };
+            let (next, promised) = (now - LOOK_MIN, now);
+            self.scopes[ix.index()].phase = Phase::Releasing { since, absent, next, promised, spacing };
             self.notes.push(Turn { scope: ix, what: Change::Expired, tally, until: now });
         }
     }

@@ -59,8 +59,19 @@ pub(super) enum Name {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Watching,
-    Holding { since: Instant, until: Instant, absent: bool },
-    Releasing { since: Instant, absent: bool, next: Instant, spacing: Span },
+    Holding {
+        since: Instant,
+        until: Instant,
+        absent: bool,
+    },
+    /// The next verdict is given at `next`, and looks are promised up to `promised`.
+    Releasing {
+        since: Instant,
+        absent: bool,
+        next: Instant,
+        promised: Instant,
+        spacing: Span,
+    },
 }
 
 /// How many nodes are believed to be so, as far as it matters here.
