@@ -53,7 +53,24 @@ impl Carried {
     }
 }
 
-/// Never in the future.
+/// Never in the future. The middle of the millisecond: its beginning would be shown as the millisecond before whenever
+/// the two clocks are read a microsecond apart.
 fn instant(reading: Reading, unix_millis: u64) -> Instant {
-    reading.instant(unix_millis.saturating_mul(1_000_000)).min(reading.now)
+    reading.instant(unix_millis.saturating_mul(1_000_000).saturating_add(500_000)).min(reading.now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_reads_the_same_by_a_clock_that_is_slewed_meanwhile() {
+        let reading = Reading { now: Instant::from_nanos(40_000_000_000), unix_nanos: 1_795_435_382_100_000_000 };
+        let since = 1_795_435_380_001;
+        let at = instant(reading, since);
+        for slewed in [-400_000, -1, 0, 1, 400_000_i64] {
+            let later = Reading { now: reading.now, unix_nanos: reading.unix_nanos.wrapping_add_signed(slewed) };
+            assert_eq!(later.unix_millis(at), since, "{slewed} ns");
+        }
+    }
 }
