@@ -82,7 +82,7 @@ impl Fleet {
     /// Hands in one batch, and lets as much time pass as 10 s divided by all batches.
     fn turn(&mut self, batch: usize) {
         let all = self.beats.len().div_ceil(BATCH);
-        let mut datagrams = [Datagram { bytes: &[], arrival: self.now, truncated: false }; BATCH];
+        let mut datagrams = [Datagram::new(&[], self.now); BATCH];
         let beats = self.beats[batch % all * BATCH..].iter().take(BATCH);
         let count = beats.zip(&mut datagrams).map(|(bytes, slot)| slot.bytes = bytes).count();
         black_box(self.monitor.turn(self.now, &datagrams[..count], Backlog::Drained, &mut ()));

@@ -28,7 +28,7 @@ use crate::{Incarnation, Instant, Liveness, NodeId, Payload, Seq, Share, Span, i
 ///
 /// let start = Instant::from_nanos(1_000_000_000);
 /// let mut former = Monitor::new(Default::default(), start);
-/// let heartbeat = Datagram { bytes: b"hb web-1 interval=1s", arrival: start, truncated: false };
+/// let heartbeat = Datagram::new(b"hb web-1 interval=1s", start);
 /// former.turn(start, &[heartbeat], Backlog::Drained, &mut ());
 ///
 /// let again = start + Span::from_secs(60);

@@ -34,12 +34,23 @@ pub struct Settings {
 pub struct Limits {
     /// Nodes beyond this many are refused.
     pub max_nodes: u32,
+    /// New nodes from one [`Source`](crate::Source) beyond this are refused. Nothing: no limit.
+    pub new_nodes: Option<NewNodes>,
     /// Groups beyond this many aren't told apart from the default group.
     pub max_groups: u16,
     /// Shorter declared intervals count as this.
     pub interval_min: Span,
     /// Longer declared intervals and planned silences count as this.
     pub interval_max: Span,
+}
+
+/// How many nodes that nobody knows one network may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewNodes {
+    /// So many at once.
+    pub burst: u32,
+    /// Then one more in each such time.
+    pub every: Span,
 }
 
 /// What a node must show to belong to a group: all of what is given.
@@ -191,6 +202,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_nodes: 20_000_000,
+            new_nodes: Some(NewNodes::default()),
             max_groups: 1_024,
             interval_min: Span::from_millis(10),
             interval_max: Span::from_secs(7 * 86_400),
@@ -359,6 +371,19 @@ fn limit_faults(limits: &Limits) -> Vec<Fault> {
             "max_nodes 0 would refuse every node; set it to what the machine's memory holds, about 140 bytes a node and more for what nodes tell about themselves"
                 .into(),
         );
+    }
+    if let Some(new) = limits.new_nodes {
+        if new.burst == 0 {
+            fault("new_nodes_burst", "new_nodes_burst 0 would refuse every new node; set it to 1 or more".into());
+        }
+        if new.every.is_zero() {
+            fault(
+                "new_nodes_rate",
+                "new_nodes_rate limits nothing if it is more than a node each nanosecond; set it to \"off\" to have \
+                 no limit"
+                    .into(),
+            );
+        }
     }
     if limits.interval_min.is_zero() {
         fault("interval_min", "interval_min 0 ms isn't an interval; set it to 1ms or more".into());

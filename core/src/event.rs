@@ -4,7 +4,7 @@
 //! number, writes the sentence that a person reads, and keeps them; the core does none of that.
 
 use crate::guard::{Change, ScopeName, Tally};
-use crate::{Called, GroupIx, Incarnation, Instant, Liveness, NodeId, NodeIx, Seq, Span, Withheld};
+use crate::{Called, Datagram, GroupIx, Incarnation, Instant, Liveness, NodeId, NodeIx, Seq, Span, Withheld};
 
 /// Why a belief changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -205,8 +205,8 @@ pub trait Sink {
 
     /// A valid message of a node in another share came here. `message` is complete: it can be
     /// handed to its owner as a datagram of its own.
-    fn foreign(&mut self, node: NodeId, message: &[u8], arrival: Instant) {
-        let _ = (node, message, arrival);
+    fn foreign(&mut self, node: NodeId, message: &Datagram<'_>) {
+        let _ = (node, message);
     }
 
     /// A heartbeat was believed, `late` after the instant its predecessor and the interval

@@ -26,7 +26,7 @@
 //!
 //! let start = Instant::ORIGIN;
 //! let mut monitor = Monitor::new(Default::default(), start);
-//! let heartbeat = Datagram { bytes: b"hb web-1 interval=1s", arrival: start, truncated: false };
+//! let heartbeat = Datagram::new(b"hb web-1 interval=1s", start);
 //! let wake = monitor.turn(start, &[heartbeat], Backlog::Drained, &mut Print).unwrap();
 //! assert!(wake <= start + Span::from_millis(3_250));
 //!
@@ -60,6 +60,7 @@ mod interval;
 mod liveness;
 mod monitor;
 mod name;
+mod newcomers;
 mod node;
 mod pattern;
 mod payload;
@@ -82,6 +83,7 @@ pub use id::{GroupIx, Incarnation, NAME_MAX, NodeId, NodeIx, Seq, Share, is_name
 pub use liveness::{Input, Liveness, step};
 pub use monitor::{Backlog, Datagram, Monitor};
 pub use name::Called;
+pub use newcomers::Source;
 pub use pattern::Pattern;
 pub use payload::Payload;
 pub use reconfigure::NotReconfigured;

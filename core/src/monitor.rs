@@ -22,6 +22,7 @@ use crate::guard::Guard;
 use crate::health::Health;
 use crate::liveness::{Input, Liveness};
 use crate::name::Name;
+use crate::newcomers::{Newcomers, Source};
 use crate::node::{Flags, Newer, Node};
 use crate::pattern::Pattern;
 use crate::payload::Payload;
@@ -46,6 +47,8 @@ pub struct Datagram<'a> {
     pub arrival: Instant,
     /// Whether it was longer than the receive buffer.
     pub truncated: bool,
+    /// Where it came from.
+    pub source: Source,
 }
 
 /// Whether there is more to receive.
@@ -67,6 +70,7 @@ pub struct Monitor {
     pub(crate) wheel: Wheel,
     pub(crate) counters: Counters,
     keys: KeyRing,
+    pub(crate) newcomers: Newcomers,
     pub(crate) settling: Settling,
     pub(crate) health: Health,
     pub(crate) guard: Option<Guard>,
@@ -75,6 +79,13 @@ pub struct Monitor {
     pub(crate) overload: Overload,
     /// The latest instant that it was told.
     pub(crate) latest: Instant,
+}
+
+impl<'a> Datagram<'a> {
+    /// One that came whole, and from this machine itself.
+    pub const fn new(bytes: &'a [u8], arrival: Instant) -> Self {
+        Self { bytes, arrival, truncated: false, source: Source::LOCAL }
+    }
 }
 
 impl Monitor {
@@ -88,6 +99,7 @@ impl Monitor {
             wheel: Wheel::new(now.tick_down()),
             counters: Counters::default(),
             keys: KeyRing::default(),
+            newcomers: Newcomers::new(plan.limits.new_nodes, plan.hash_key),
             settling: Settling::default(),
             health: Health::new(now),
             guard: plan.guard.clone().map(|settings| Guard::new(settings, now)),
@@ -313,13 +325,13 @@ impl Monitor {
             let judged = item.and_then(|(message, bytes)| {
                 if self.config.plan().share.holds(message.node) {
                     let opened = self.keys.open(&message, bytes)?;
-                    self.message(now, &opened, datagram.arrival, place, sink)?;
+                    self.message(now, &opened, datagram, place, sink)?;
                     self.keys.accept(opened);
                     Ok(())
                 } else {
                     self.keys.admit(&message)?;
                     self.counters.foreign += 1;
-                    sink.foreign(message.node, bytes, datagram.arrival);
+                    sink.foreign(message.node, &Datagram { bytes, ..*datagram });
                     Ok(())
                 }
             });
@@ -333,13 +345,14 @@ impl Monitor {
         &mut self,
         now: Instant,
         message: &Opened<'_>,
-        arrival: Instant,
+        datagram: &Datagram<'_>,
         place: Option<NodeIx>,
         sink: &mut impl Sink,
     ) -> Result<(), Reject> {
+        let arrival = datagram.arrival;
         let ix = match (place.or_else(|| self.table.find(&message.node)), message.kind) {
             (Some(ix), Kind::Heartbeat | Kind::Goodbye) => ix,
-            (None, Kind::Heartbeat) => self.register(message.node, now)?,
+            (None, Kind::Heartbeat) => self.register(message.node, datagram.source, now)?,
             (None, Kind::Goodbye) => return Err(Reject::UnknownNode),
         };
         let newer = match self.table.node(ix).newer(message.incarnation, message.seq, arrival) {
@@ -426,9 +439,12 @@ impl Monitor {
 
     /// Gives a node its place. What it tells about itself, its name and group included, is noted
     /// like that of any other.
-    fn register(&mut self, id: NodeId, now: Instant) -> Result<NodeIx, Reject> {
+    fn register(&mut self, id: NodeId, source: Source, now: Instant) -> Result<NodeIx, Reject> {
         if self.table.is_full() {
             return Err(Reject::TableFull);
+        }
+        if !self.newcomers.admit(source, now) {
+            return Err(Reject::RateLimited);
         }
         self.counters.registered += 1;
         let interval = self.groups.get(GroupIx::FIRST).settings().interval;

@@ -101,6 +101,7 @@ impl Monitor {
         if let (Some(flaps), Some(settings)) = (&mut self.flaps, config.plan().flapping) {
             flaps.set(settings);
         }
+        self.newcomers.set(config.plan().limits.new_nodes);
         self.table.set_max(config.plan().limits.max_nodes as usize);
         if changed || regroup || relist || limits {
             self.settling.open = Some(Open { since: now, regroup, relist, limits, listed: 0, place: 0 });

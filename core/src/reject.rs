@@ -27,6 +27,8 @@ pub enum Reject {
     NotNewer,
     /// A first heartbeat when the table already holds its maximum of nodes.
     TableFull,
+    /// A first heartbeat from a network that brings more of them than it may.
+    RateLimited,
     /// A goodbye of a node that never beat.
     UnknownNode,
     /// No tag, where messages must have one; text never has.
@@ -39,7 +41,7 @@ pub enum Reject {
 
 impl Reject {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Malformed,
         Self::Truncated,
         Self::UnknownVersion,
@@ -50,6 +52,7 @@ impl Reject {
         Self::StaleIncarnation,
         Self::NotNewer,
         Self::TableFull,
+        Self::RateLimited,
         Self::UnknownNode,
         Self::Unsigned,
         Self::UnknownKey,
@@ -69,6 +72,7 @@ impl Reject {
             Self::StaleIncarnation => "stale_incarnation",
             Self::NotNewer => "not_newer",
             Self::TableFull => "table_full",
+            Self::RateLimited => "rate_limited",
             Self::UnknownNode => "unknown_node",
             Self::Unsigned => "unsigned",
             Self::UnknownKey => "unknown_key",
@@ -99,6 +103,7 @@ impl fmt::Display for Reject {
             Self::StaleIncarnation => "a message of a node's former life",
             Self::NotNewer => "a message that isn't newer than the last one",
             Self::TableFull => "a new node where there is no place for one more",
+            Self::RateLimited => "a new node of a network that brings too many at once",
             Self::UnknownNode => "a goodbye of a node that never beat",
             Self::Unsigned => "a message without a tag where one is needed",
             Self::UnknownKey => "a message whose tag was made with a key that isn't known",

@@ -54,7 +54,7 @@ impl Round {
     /// Hands everything in, in batches, then lets a second pass in steps of 10 ms.
     fn play(&self, monitor: &mut Monitor, start: Instant) {
         for batch in self.0.chunks(BATCH) {
-            let mut datagrams = [Datagram { bytes: &[], arrival: start, truncated: false }; BATCH];
+            let mut datagrams = [Datagram::new(&[], start); BATCH];
             for (slot, bytes) in datagrams.iter_mut().zip(batch) {
                 slot.bytes = bytes;
             }
@@ -107,7 +107,7 @@ fn refusing_allocates_nothing() {
     let bad: [&[u8]; 5] = [b"", b"hb", b"hb a load=x", &[0xF5; 100], &[0; 2048]];
     let counted = allocation_counter::measure(|| {
         for bytes in bad {
-            let datagram = Datagram { bytes, arrival: Instant::ORIGIN, truncated: false };
+            let datagram = Datagram::new(bytes, Instant::ORIGIN);
             monitor.turn(Instant::ORIGIN, &[datagram], Backlog::Drained, &mut ());
         }
     });

@@ -134,7 +134,7 @@ fn beat(name: &str, seq: u64) -> Said {
 
 fn hear(monitor: &mut Monitor, at: Span, bytes: &[u8], log: &mut Log) {
     let at = Instant::ORIGIN + at;
-    monitor.turn(at, &[Datagram { bytes, arrival: at, truncated: false }], Backlog::Drained, log);
+    monitor.turn(at, &[Datagram::new(bytes, at)], Backlog::Drained, log);
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn nothing_is_believed_without_its_key(suite: Suite, seconds: u64) {
 }
 
 fn hear(monitor: &mut Monitor, at: Instant, packets: &[Vec<u8>], log: &mut Log) {
-    let datagram = |bytes| Datagram { bytes, arrival: at, truncated: false };
+    let datagram = |bytes| Datagram::new(bytes, at);
     let batch: Vec<Datagram<'_>> = packets.iter().map(|bytes| datagram(bytes)).collect();
     monitor.turn(at, &batch, Backlog::Drained, log);
 }

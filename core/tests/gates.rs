@@ -49,7 +49,7 @@ impl Fleet {
             let due = self.lines.iter().enumerate().filter(|(i, _)| *i as u64 % 10 == self.now % 10);
             for (_, line) in due.filter(|(_, line)| is_up(line)) {
                 let line = format!("hb {line} interval=1s");
-                let datagram = Datagram { bytes: line.as_bytes(), arrival: at, truncated: false };
+                let datagram = Datagram::new(line.as_bytes(), at);
                 self.monitor.turn(at, &[datagram], Backlog::Drained, &mut self.log);
             }
         }
@@ -57,7 +57,7 @@ impl Fleet {
 
     fn say(&mut self, line: &str) {
         let at = self.at();
-        let datagram = Datagram { bytes: line.as_bytes(), arrival: at, truncated: false };
+        let datagram = Datagram::new(line.as_bytes(), at);
         self.monitor.turn(at, &[datagram], Backlog::Drained, &mut self.log);
     }
 
@@ -340,7 +340,7 @@ fn a_backlog_that_does_not_end_is_said_and_so_is_its_end() {
     assert_eq!(fleet.notes(), [("overload", "backlog")]);
     assert!(fleet.monitor.counters().withheld(Withheld::Backlog) > 0);
     let line = b"hb a interval=1s";
-    let datagram = Datagram { bytes: line, arrival: from + secs(10), truncated: false };
+    let datagram = Datagram::new(line, from + secs(10));
     fleet.monitor.turn(from + secs(10), &[datagram], Backlog::Drained, &mut fleet.log);
     assert_eq!(fleet.notes(), [("overload", "backlog"), ("overload_over", "backlog")]);
     assert_eq!(fleet.count(Alive), 1);

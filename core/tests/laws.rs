@@ -198,7 +198,7 @@ proptest! {
             }
             now = next;
             let datagram = bytes(sent, &names);
-            let datagram = Datagram { bytes: &datagram, arrival: now, truncated: false };
+            let datagram = Datagram::new(&datagram, now);
             twin.receive(now, sent, now);
             twin.expire(now);
             monitor.turn(now, &[datagram], Backlog::Drained, &mut log);
@@ -230,7 +230,7 @@ proptest! {
             let hello: Vec<Vec<u8>> = (0..4).map(|node| {
                 bytes(&Sent { node, kind: Kind::Heartbeat, incarnation: 1, seq: 0, interval_ms: 1_000, delay_ms: 0 }, &names)
             }).collect();
-            let hello: Vec<_> = hello.iter().map(|bytes| Datagram { bytes, arrival: start, truncated: false }).collect();
+            let hello: Vec<_> = hello.iter().map(|bytes| Datagram::new(bytes, start)).collect();
             monitor.turn(start, &hello, Backlog::Drained, &mut ());
             let bytes: Vec<Vec<u8>> = traffic.iter().map(|(node, incarnation, seq, _)| {
                 // What a number says doesn't depend on the copy that carries it.
@@ -238,7 +238,7 @@ proptest! {
                 bytes(&Sent { node: *node, kind, incarnation: *incarnation, seq: *seq, interval_ms: 1_000, delay_ms: 0 }, &names)
             }).collect();
             let batch: Vec<_> = bytes.iter().zip(traffic).map(|(bytes, sent)| {
-                Datagram { bytes, arrival: start + ms(sent.3), truncated: false }
+                Datagram::new(bytes, start + ms(sent.3))
             }).collect();
             monitor.turn(now, &batch, Backlog::Drained, &mut ());
             (0..4).map(|node: usize| {
@@ -267,7 +267,7 @@ proptest! {
             }
             let sent = Sent { node: 0, kind: Kind::Heartbeat, incarnation: 1, seq: beat + 1, interval_ms: interval, delay_ms: 0 };
             let datagram = bytes(&sent, &names);
-            monitor.turn(now, &[Datagram { bytes: &datagram, arrival: now, truncated: false }], Backlog::Drained, &mut log);
+            monitor.turn(now, &[Datagram::new(&datagram, now)], Backlog::Drained, &mut log);
         }
         prop_assert_eq!(log.told.len(), 1);
         prop_assert_eq!(log.told[0].cause, Cause::FirstHeartbeat);

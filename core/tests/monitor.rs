@@ -3,11 +3,12 @@
 mod common;
 
 use common::{Log, Told, ms, secs, turn_until};
-use systole_core::config::{Config, Limits, Match, Plan, Rule, Settings};
+use systole_core::config::{Config, Limits, Match, NewNodes, Plan, Rule, Settings};
 use systole_core::event::Cause;
 use systole_core::wire::{Extras, Message, emit_binary};
 use systole_core::{
-    Backlog, Called, Datagram, Incarnation, Instant, Liveness, Monitor, NodeId, Pattern, Reject, Seq, Share, Span,
+    Backlog, Called, Datagram, Incarnation, Instant, Liveness, Monitor, NodeId, Pattern, Reject, Seq, Share, Source,
+    Span,
 };
 
 use Liveness::{Alive, Failed, Left, Suspect, Unseen};
@@ -21,14 +22,14 @@ fn monitor() -> Monitor {
 }
 
 fn text(monitor: &mut Monitor, at: Instant, line: &str, log: &mut Log) {
-    let datagram = Datagram { bytes: line.as_bytes(), arrival: at, truncated: false };
+    let datagram = Datagram::new(line.as_bytes(), at);
     monitor.turn(at, &[datagram], Backlog::Drained, log);
 }
 
 fn send(monitor: &mut Monitor, at: Instant, message: &Message<'_>, log: &mut Log) {
     let mut bytes = Vec::new();
     emit_binary(message, &mut bytes).expect("the message can be sent");
-    monitor.turn(at, &[Datagram { bytes: &bytes, arrival: at, truncated: false }], Backlog::Drained, log);
+    monitor.turn(at, &[Datagram::new(&bytes, at)], Backlog::Drained, log);
 }
 
 fn numbered(name: &str, incarnation: u64, seq: u64) -> Message<'_> {
@@ -92,7 +93,7 @@ fn nothing_is_declared_while_the_socket_is_not_drained() {
     assert_eq!(liveness(&monitor, "web-1"), Some(Alive));
 
     // What waited in the socket arrived in time, and says so.
-    let datagram = Datagram { bytes: b"hb web-1 interval=1s", arrival: late - ms(500), truncated: false };
+    let datagram = Datagram::new(b"hb web-1 interval=1s", late - ms(500));
     monitor.turn(late, &[datagram], Backlog::Drained, &mut log);
     assert_eq!(liveness(&monitor, "web-1"), Some(Alive));
     assert_eq!(log.told.len(), 1);
@@ -218,7 +219,7 @@ fn a_newer_heartbeat_with_an_earlier_arrival_does_not_shorten_the_wait() {
     text(&mut monitor, at, "hb a inc=1 seq=1 interval=1s", &mut log);
     let due = |monitor: &Monitor| monitor.node(monitor.find(&NodeId::of("a")).expect("known")).expect("known").due;
     let before = due(&monitor);
-    let early = Datagram { bytes: b"hb a inc=1 seq=2 interval=1s", arrival: at - secs(2), truncated: false };
+    let early = Datagram::new(b"hb a inc=1 seq=2 interval=1s", at - secs(2));
     monitor.turn(at, &[early], Backlog::Drained, &mut log);
     assert!(due(&monitor) >= before);
 }
@@ -239,7 +240,7 @@ fn what_a_former_life_declared_binds_the_new_one_to_nothing() {
 #[test]
 fn the_first_heartbeat_arrived_when_it_arrived_and_not_when_it_was_read() {
     let (mut monitor, mut log) = (monitor(), Log::default());
-    let first = Datagram { bytes: b"hb a interval=1s", arrival: start(), truncated: false };
+    let first = Datagram::new(b"hb a interval=1s", start());
     monitor.turn(start() + secs(2), &[first], Backlog::Drained, &mut log);
     turn_until(&mut monitor, start() + ms(3_250), &mut log);
     assert_eq!(liveness(&monitor, "a"), Some(Suspect));
@@ -343,6 +344,29 @@ fn the_table_never_grows_beyond_its_maximum_and_real_nodes_are_unharmed() {
 }
 
 #[test]
+fn a_network_that_brings_too_many_new_nodes_waits_and_its_known_ones_are_heard() {
+    let config = |burst| {
+        let limits = Limits { new_nodes: Some(NewNodes { burst, every: secs(1) }), ..Limits::default() };
+        Config::new(Plan { limits, ..Plan::default() }).expect("a sound plan")
+    };
+    let (mut monitor, mut log) = (Monitor::new(config(5), start()), Log::default());
+    let mut come = |monitor: &mut Monitor, at, source, names: std::ops::Range<u32>| {
+        for name in names {
+            let line = format!("hb node-{name} interval=1h");
+            let datagram = Datagram { source: Source::new(source), ..Datagram::new(line.as_bytes(), at) };
+            monitor.turn(at, &[datagram], Backlog::Drained, &mut log);
+        }
+        (monitor.len(), monitor.counters().rejected(Reject::RateLimited))
+    };
+    assert_eq!(come(&mut monitor, start(), 1, 0..8), (5, 3));
+    assert_eq!(come(&mut monitor, start() + ms(1), 1, 0..5), (5, 3), "those are known");
+    assert_eq!(come(&mut monitor, start(), 2, 10..15), (10, 3));
+    assert_eq!(come(&mut monitor, start() + secs(2), 1, 5..8), (12, 4), "a second, a node");
+    monitor.reconfigure(config(100), start() + secs(2)).expect("it changes");
+    assert_eq!(come(&mut monitor, start() + secs(2), 1, 20..90), (82, 4));
+}
+
+#[test]
 fn groups_beyond_the_maximum_fall_into_the_default_group() {
     let limits = Limits { max_groups: 3, ..Limits::default() };
     let config = Config::new(Plan { limits, ..Plan::default() }).expect("a sound plan");
@@ -389,7 +413,7 @@ fn an_outage_says_nothing_about_the_rhythm() {
     for second in [0, 1, 100, 101] {
         let at = start() + secs(second);
         turn_until(&mut monitor, at - ms(1), &mut Log::default());
-        let line = Datagram { bytes: b"hb a interval=1s", arrival: at, truncated: false };
+        let line = Datagram::new(b"hb a interval=1s", at);
         monitor.turn(at, &[line], Backlog::Drained, &mut rhythm);
     }
     assert_eq!(rhythm.0, [Span::ZERO, Span::ZERO], "the 99 s that it was failed are no lateness");
@@ -430,7 +454,7 @@ fn messages_of_other_shares_are_handed_on_and_not_judged() {
     for name in &names {
         emit_binary(&numbered(name, 1, 1), &mut datagram).expect("it can be sent");
     }
-    let datagram = Datagram { bytes: &datagram, arrival: start(), truncated: false };
+    let datagram = Datagram::new(&datagram, start());
     monitor.turn(start(), &[datagram], Backlog::Drained, &mut log);
     let own = names.iter().filter(|name| share.holds(NodeId::of(name))).count();
     assert_eq!((monitor.len(), log.foreign.len()), (own, 20 - own));
@@ -439,8 +463,7 @@ fn messages_of_other_shares_are_handed_on_and_not_judged() {
     let share = Share::new(1, 2).expect("a share");
     let config = Config::new(Plan { share, ..Plan::default() }).expect("a sound plan");
     let mut owner = Monitor::new(config, start());
-    let handed: Vec<Datagram<'_>> =
-        log.foreign.iter().map(|bytes| Datagram { bytes, arrival: start(), truncated: false }).collect();
+    let handed: Vec<Datagram<'_>> = log.foreign.iter().map(|bytes| Datagram::new(bytes, start())).collect();
     owner.turn(start(), &handed, Backlog::Drained, &mut Log::default());
     assert_eq!(owner.len(), 20 - own);
 }
@@ -450,9 +473,9 @@ fn any_bytes_are_counted_and_change_nothing() {
     let (mut monitor, mut log) = (monitor(), Log::default());
     text(&mut monitor, start(), "hb a interval=1s", &mut log);
     let bad: [&[u8]; 6] = [b"", b"GET / HTTP/1.1", b"hb", b"hb a interval=0s", b"hb a load=nan", &[0xF5, 1, 1]];
-    let batch = bad.map(|bytes| Datagram { bytes, arrival: start() + secs(3), truncated: false });
+    let batch = bad.map(|bytes| Datagram::new(bytes, start() + secs(3)));
     monitor.turn(start() + secs(3), &batch, Backlog::Drained, &mut log);
-    let long = Datagram { bytes: b"hb a interval=1s", arrival: start() + secs(3), truncated: true };
+    let long = Datagram { truncated: true, ..Datagram::new(b"hb a interval=1s", start() + secs(3)) };
     monitor.turn(start() + secs(3), &[long], Backlog::Drained, &mut log);
     let rejected: u64 = Reject::ALL.iter().map(|reason| monitor.counters().rejected(*reason)).sum();
     assert_eq!((rejected, monitor.counters().heartbeats), (7, 1));
@@ -491,7 +514,7 @@ fn a_refused_first_message_lends_its_node_to_nobody() {
     packed[2] = 77; // a kind that nobody knows
     emit_binary(&numbered("b", 1, 3), &mut packed).expect("it can be sent");
     let at = start() + secs(3);
-    monitor.turn(at, &[Datagram { bytes: &packed, arrival: at, truncated: false }], Backlog::Drained, &mut log);
+    monitor.turn(at, &[Datagram::new(&packed, at)], Backlog::Drained, &mut log);
     turn_until(&mut monitor, start() + ms(3_250), &mut log);
     assert_eq!((liveness(&monitor, "a"), liveness(&monitor, "b")), (Some(Suspect), Some(Alive)));
 }

@@ -40,7 +40,7 @@ fn config(plan: Plan) -> Config {
 }
 
 fn beat(monitor: &mut Monitor, at: Instant, line: &str, log: &mut Log) {
-    let datagram = Datagram { bytes: line.as_bytes(), arrival: at, truncated: false };
+    let datagram = Datagram::new(line.as_bytes(), at);
     monitor.turn(at, &[datagram], Backlog::Drained, log);
 }
 
@@ -303,7 +303,7 @@ proptest! {
                 let declared = ["", " group=a", " group=z"][usize::from(*group)];
                 let label = if *labelled { " l.zone=eu" } else { "" };
                 let line = format!("hb {name} interval=1s{declared}{label}");
-                let datagram = Datagram { bytes: line.as_bytes(), arrival: now, truncated: false };
+                let datagram = Datagram::new(line.as_bytes(), now);
                 monitor.turn(now, &[datagram], Backlog::More, &mut sink);
             }
             if changes.last().is_some_and(|(at, _, _)| *at <= now) && monitor.is_settled() {
@@ -370,7 +370,7 @@ fn a_million_nodes_change_without_a_long_turn() {
     let mut monitor = Monitor::new(Config::default(), start());
     for i in 0..1_000_000 {
         let line = format!("hb node-{i} interval=10s");
-        let datagram = Datagram { bytes: line.as_bytes(), arrival: start(), truncated: false };
+        let datagram = Datagram::new(line.as_bytes(), start());
         monitor.turn(start(), &[datagram], Backlog::More, &mut sink);
     }
     let nodes: Vec<String> = (0..1_000_000).map(|i| format!("node-{}", i * 2)).collect();

@@ -22,7 +22,7 @@ fn monitor() -> Monitor {
 }
 
 fn hear(monitor: &mut Monitor, at: Instant, line: &str, sink: &mut impl Sink) {
-    let datagram = Datagram { bytes: line.as_bytes(), arrival: at, truncated: false };
+    let datagram = Datagram::new(line.as_bytes(), at);
     monitor.turn(at, &[datagram], Backlog::Drained, sink);
 }
 
@@ -153,7 +153,7 @@ fn a_heartbeat_without_a_number_counts_though_it_waited_in_the_socket_for_the_re
     let former = heard(&["hb a interval=1s"]);
     let again = start() + secs(10);
     let mut monitor = restart(&former, again);
-    let waited = Datagram { bytes: b"hb a interval=1s", arrival: again - ms(200), truncated: false };
+    let waited = Datagram::new(b"hb a interval=1s", again - ms(200));
     monitor.turn(again + ms(1), &[waited], Backlog::Drained, &mut ());
     assert_eq!((monitor.counters().heartbeats, view(&monitor, "a").evidence.taken_over), (1, None));
     assert_eq!(view(&monitor, "a").due, Some(again + ms(3_250)), "and shortens no wait");

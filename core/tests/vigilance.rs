@@ -117,8 +117,13 @@ fn config() -> Config {
         nodes: vec![listed.into()],
     };
     let groups = vec![rule("g1", "phi", Some(ms(300)), "1", "n2"), rule("by-label", "bertier", None, "2", "n3")];
-    let limits =
-        Limits { max_groups: 5, max_nodes: 15, interval_min: Span::from_nanos(1), interval_max: secs(400 * 86_400) };
+    let limits = Limits {
+        max_groups: 5,
+        max_nodes: 15,
+        interval_min: Span::from_nanos(1),
+        interval_max: secs(400 * 86_400),
+        new_nodes: None,
+    };
     Config::new(Plan { groups, limits, ..Plan::default() }).expect("a sound plan")
 }
 
@@ -136,7 +141,7 @@ fn line(beat: &Beat) -> String {
 }
 
 fn receive(monitor: &mut Monitor, now: Instant, line: &str, arrival: Instant, log: &mut Log) {
-    let datagram = Datagram { bytes: line.as_bytes(), arrival, truncated: false };
+    let datagram = Datagram::new(line.as_bytes(), arrival);
     monitor.turn(now, &[datagram], Backlog::More, log);
 }
 

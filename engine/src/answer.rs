@@ -134,7 +134,7 @@ mod tests {
         let now = Instant::from_nanos(1_000_000_000);
         let mut monitor = Monitor::new(Default::default(), now);
         for line in lines {
-            let datagram = Datagram { bytes: line.as_bytes(), arrival: now, truncated: false };
+            let datagram = Datagram::new(line.as_bytes(), now);
             monitor.turn(now, &[datagram], Backlog::Drained, &mut ());
         }
         monitor

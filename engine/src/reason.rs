@@ -569,7 +569,7 @@ pub(crate) mod tests {
 
         fn hear(&mut self, millis: u64, line: &str) {
             let now = self.origin + Span::from_millis(millis);
-            let datagram = Datagram { bytes: line.as_bytes(), arrival: now, truncated: false };
+            let datagram = Datagram::new(line.as_bytes(), now);
             self.monitor.turn(now, &[datagram], Backlog::Drained, &mut Keep(&mut self.records, self.reading));
         }
 

@@ -134,7 +134,7 @@ impl Bench {
         let (now, lines) = (self.now, lines.into_iter().collect::<Vec<_>>());
         self.on_every_shard(move |monitor, outlet| {
             for line in &lines {
-                let datagram = Datagram { bytes: line.as_bytes(), arrival: now, truncated: false };
+                let datagram = Datagram::new(line.as_bytes(), now);
                 monitor.turn(now, &[datagram], Backlog::Drained, outlet);
             }
         });

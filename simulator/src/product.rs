@@ -162,7 +162,7 @@ impl Product {
             self.emit(arrival);
             *end = self.bytes.len();
         }
-        let mut datagrams = [Datagram { bytes: &[], arrival: now, truncated: false }; MOST];
+        let mut datagrams = [Datagram::new(&[], now); MOST];
         let mut start = 0;
         for ((arrival, end), datagram) in batch.iter().zip(ends).zip(&mut datagrams) {
             (datagram.bytes, datagram.arrival) = (&self.bytes[start..end], arrival.at);

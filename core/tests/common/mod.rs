@@ -3,7 +3,7 @@
 
 use systole_core::config::Config;
 use systole_core::event::{Cause, Note, Sink, Transition};
-use systole_core::{Backlog, Instant, Liveness, Monitor, NodeId, NodeIx, Span};
+use systole_core::{Backlog, Datagram, Instant, Liveness, Monitor, NodeId, NodeIx, Span};
 
 /// A transition as a test compares it.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +53,8 @@ impl Sink for Log {
         self.notes.push((at, note.name(), whom));
     }
 
-    fn foreign(&mut self, _: NodeId, message: &[u8], _: Instant) {
-        self.foreign.push(message.to_vec());
+    fn foreign(&mut self, _: NodeId, message: &Datagram<'_>) {
+        self.foreign.push(message.bytes.to_vec());
     }
 
     fn room(&self) -> usize {

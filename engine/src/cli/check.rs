@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use comfy_table::Cell;
 use serde::Serialize;
 use systole_core::Span;
-use systole_core::config::{Plan, Rule, Settings};
+use systole_core::config::{NewNodes, Plan, Rule, Settings};
 
 use super::table::Look;
 use crate::config::{self, Access, Auth, Events, Fault, Listen, Setup, Size, Unusable};
@@ -70,6 +70,7 @@ fn summary(file: &Path, setup: &Setup) -> String {
         ("events kept", setup.events.keep.to_string()),
         ("state", state(setup)),
         ("nodes", format!("{} at most", limits.max_nodes)),
+        ("new nodes", new_nodes(limits.new_nodes)),
         ("groups", format!("{} at most", limits.max_groups)),
         ("intervals", format!("{} to {}", limits.interval_min, limits.interval_max)),
     ];
@@ -87,6 +88,16 @@ fn state(setup: &Setup) -> String {
     let Some(dir) = &setup.state_dir else { return "nothing is kept over a restart".to_owned() };
     let Events { retain, retain_max, .. } = setup.events;
     format!("{}: events for {retain}, {retain_max} at most; a snapshot every {}", dir.display(), setup.snapshot.every)
+}
+
+fn new_nodes(limit: Option<NewNodes>) -> String {
+    limit.map_or_else(
+        || "as fast as they come".to_owned(),
+        |new| {
+            let rate = new.every.secs_f64().recip();
+            format!("{} at once and {rate:.0} a second from one network", new.burst)
+        },
+    )
 }
 
 fn auth(auth: &Auth) -> String {

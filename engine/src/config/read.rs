@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use systole_core::auth::Mode;
-use systole_core::config::{Config, Limits, Match, Place, Plan, Rule, Settings};
+use systole_core::config::{Config, Limits, Match, NewNodes, Place, Plan, Rule, Settings};
 use systole_core::{Pattern, Share};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
@@ -170,7 +170,12 @@ fn guard(address: SocketAddr, guarded: bool, harm: &str, way_out: &str) -> Resul
 fn limits(section: &mut Section<'_>, faults: &mut Faults) -> Limits {
     let usual = Limits::default();
     let max_groups = section.read("max_groups", faults, |value| value::count(value, 0..=u16::MAX.into()));
+    let burst = section.read("new_nodes_burst", faults, |value| value::count(value, 0..=u32::MAX));
+    let every = section.read("new_nodes_rate", faults, value::every);
+    let usual_new = NewNodes::default();
+    let every = or(every, Some(usual_new.every), Some(usual_new.every));
     let limits = Limits {
+        new_nodes: every.map(|every| NewNodes { burst: or_usual(burst, usual_new.burst), every }),
         max_nodes: or_usual(section.read("max_nodes", faults, |v| value::count(v, 0..=u32::MAX)), usual.max_nodes),
         max_groups: max_groups.unwrap_or_default().map_or(usual.max_groups, |groups| groups as u16),
         interval_min: or_usual(section.read("interval_min", faults, value::span), usual.interval_min),
@@ -549,6 +554,8 @@ grace = "0s"
             "receive_buffer",
             "keep",
             "max_nodes",
+            "new_nodes_burst",
+            "new_nodes_rate",
             "max_groups",
             "interval_min",
             "interval_max",

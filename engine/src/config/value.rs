@@ -131,6 +131,18 @@ pub(super) fn rate(value: &DeValue<'_>) -> Result<f32, String> {
     number.parse::<f32>().map(|number| number / seconds).map_err(|_| way_out())
 }
 
+/// A rate as the time between two, or nothing for "off".
+pub(super) fn every(value: &DeValue<'_>) -> Result<Option<Span>, String> {
+    if value.as_str() == Some("off") {
+        return Ok(None);
+    }
+    let rate = rate(value).map_err(|why| format!("{why}, or \"off\""))?;
+    if !(rate > 0.0 && rate.is_finite()) {
+        return Err(format!("of {rate}/s would admit nobody; set it above 0, such as \"100/s\", or to \"off\""));
+    }
+    Ok(Some(Span::from_nanos((1e9 / f64::from(rate)).round() as u64)))
+}
+
 /// A whole number within bounds.
 pub(super) fn count(value: &DeValue<'_>, bounds: RangeInclusive<u32>) -> Result<u32, String> {
     let DeValue::Integer(integer) = value else {

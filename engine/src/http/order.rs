@@ -153,7 +153,7 @@ mod tests {
         for (i, load) in loads.iter().enumerate() {
             let load = load.map_or_else(String::new, |load| format!(" load={}", f32::from(load) / 4.0));
             let line = format!("hb n{i:03}{load}");
-            let datagram = Datagram { bytes: line.as_bytes(), arrival: now, truncated: false };
+            let datagram = Datagram::new(line.as_bytes(), now);
             monitor.turn(now, &[datagram], Backlog::Drained, &mut ());
         }
         (0..loads.len()).map(|i| answer::row(&monitor, &monitor.node(NodeIx::new(i)).unwrap())).collect()

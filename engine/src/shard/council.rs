@@ -102,7 +102,7 @@ mod tests {
         let plan = Plan { guard: Some(GuardSettings::default()), ..Plan::default() };
         let mut monitor = Monitor::new(Config::new(plan).expect("a plan"), now);
         for line in lines {
-            let datagram = Datagram { bytes: line.as_bytes(), arrival: now, truncated: false };
+            let datagram = Datagram::new(line.as_bytes(), now);
             monitor.turn(now, &[datagram], Backlog::Drained, &mut ());
         }
         monitor

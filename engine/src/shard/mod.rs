@@ -244,10 +244,15 @@ impl Shard {
                 self.parts.outlet.note_dropped(received.dropped);
                 self.parts.outlet.reading = reading;
                 self.datagrams += received.len() as u64;
-                let mut batch = [Datagram { bytes: &[], arrival: reading.now, truncated: false }; BATCH];
+                let mut batch = [Datagram::new(&[], reading.now); BATCH];
                 for (slot, datagram) in batch.iter_mut().zip(received.iter()) {
                     let arrival = stamps.arrival(datagram.stamp);
-                    *slot = Datagram { bytes: datagram.bytes, arrival, truncated: datagram.truncated };
+                    *slot = Datagram {
+                        bytes: datagram.bytes,
+                        arrival,
+                        truncated: datagram.truncated,
+                        source: datagram.source,
+                    };
                 }
                 let batch = &batch[..received.len()];
                 self.parts.monitor.turn(reading.now, batch, Backlog::More, &mut self.parts.outlet);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::Sender;
 use systole_core::event::{Note, Sink, Transition};
-use systole_core::{Datagram, GroupIx, Instant, NodeId, Share, Span};
+use systole_core::{Datagram, GroupIx, Instant, NodeId, Share, Source, Span};
 
 use crate::clock::Reading;
 use crate::profile::Profile;
@@ -22,6 +22,7 @@ pub(crate) const RESERVE: usize = 4_096;
 pub struct Handed {
     bytes: Box<[u8]>,
     arrival: Instant,
+    source: Source,
 }
 
 /// The way to another shard.
@@ -62,7 +63,7 @@ pub struct Outlet {
 impl Handed {
     /// As the owner's monitor takes it.
     pub fn datagram(&self) -> Datagram<'_> {
-        Datagram { bytes: &self.bytes, arrival: self.arrival, truncated: false }
+        Datagram { source: self.source, ..Datagram::new(&self.bytes, self.arrival) }
     }
 }
 
@@ -157,9 +158,9 @@ impl Sink for Outlet {
         self.keep(Record::of_note(note, self.reading));
     }
 
-    fn foreign(&mut self, node: NodeId, message: &[u8], arrival: Instant) {
+    fn foreign(&mut self, node: NodeId, message: &Datagram<'_>) {
         let owner = self.share.owner(node) as usize;
-        let handed = Handed { bytes: message.into(), arrival };
+        let handed = Handed { bytes: message.bytes.into(), arrival: message.arrival, source: message.source };
         match self.peers[owner].inbox.try_send(handed) {
             Ok(()) => {
                 self.handed_over += 1;

@@ -217,7 +217,7 @@ mod tests {
         for monitor in &mut former {
             for line in lines {
                 let now = clock.now();
-                let datagram = Datagram { bytes: line.as_bytes(), arrival: now, truncated: false };
+                let datagram = Datagram::new(line.as_bytes(), now);
                 monitor.turn(now, &[datagram], Backlog::Drained, &mut ());
             }
         }

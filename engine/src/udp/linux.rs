@@ -17,10 +17,12 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
 
+use systole_core::Source;
 use systole_core::wire::{MAGIC, NODE};
 
 use super::receive::{Buffer, Haul, Note};
-use super::{BATCH, DATAGRAM_MAX, control};
+use super::source::source;
+use super::{BATCH, DATAGRAM_MAX, control, name};
 
 /// Bytes of room for one datagram: the kernel says by itself whether it had to cut.
 pub(super) const ROOM: usize = DATAGRAM_MAX;
@@ -35,16 +37,19 @@ pub(super) fn receive(
     notes: &mut [Note; BATCH],
 ) -> io::Result<Haul> {
     let mut controls = [[0u8; control::SPACE]; BATCH];
+    let mut names = [[0u8; name::SPACE]; BATCH];
     let mut parts = buffers.each_mut().map(|buffer| part(buffer.as_mut_ptr(), buffer.len()));
     let mut headers = headers(&mut parts);
-    for (header, control) in headers.iter_mut().zip(&mut controls) {
+    for ((header, control), name) in headers.iter_mut().zip(&mut controls).zip(&mut names) {
+        header.msg_hdr.msg_name = name.as_mut_ptr().cast();
+        header.msg_hdr.msg_namelen = name.len() as _;
         header.msg_hdr.msg_control = control.as_mut_ptr().cast();
         header.msg_hdr.msg_controllen = control.len() as _;
     }
     let fd = socket.as_fd();
-    // SAFETY: `headers` holds BATCH initialised entries. Each asks for no name and points at its own element of `parts`
-    // and of `controls`, with the length of that element; each element of `parts` points at its own element of
-    // `buffers`, with that one's length. All four are borrowed here until after the call and nothing touches them
+    // SAFETY: `headers` holds BATCH initialised entries. Each points at its own element of `parts`, of
+    // `controls` and of `names`, with the length of that element; each element of `parts` points at its own element of
+    // `buffers`, with that one's length. All five are borrowed here until after the call and nothing touches them
     // meanwhile. The kernel writes no more than these lengths, and any byte is a valid `u8`. The timeout is null, which
     // means none. `fd` is open as long as `socket` is borrowed.
     let count = unsafe {
@@ -53,10 +58,13 @@ pub(super) fn receive(
     let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
 
     let mut lost = None;
-    for ((note, header), control) in notes.iter_mut().zip(&headers[..count]).zip(&controls) {
+    for (((note, header), control), name) in notes.iter_mut().zip(&headers[..count]).zip(&controls).zip(&names) {
         let said = control::parse(&control[..control.len().min(header.msg_hdr.msg_controllen as _)]);
         let truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-        *note = Note { length: DATAGRAM_MAX.min(header.msg_len as usize), stamp: said.stamp, truncated };
+        // A name longer than its room says its whole length.
+        let name = &name[..name.len().min(header.msg_hdr.msg_namelen as usize)];
+        let source = name::parse(name).map_or(Source::LOCAL, source);
+        *note = Note { length: DATAGRAM_MAX.min(header.msg_len as usize), stamp: said.stamp, truncated, source };
         lost = said.lost.or(lost);
     }
     Ok(Haul { count, lost })

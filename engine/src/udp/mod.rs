@@ -16,6 +16,8 @@
 #[cfg(all(target_os = "linux", not(systole_portable)))]
 mod control;
 #[cfg(all(target_os = "linux", not(systole_portable)))]
+mod name;
+#[cfg(all(target_os = "linux", not(systole_portable)))]
 #[path = "linux.rs"]
 mod sys;
 
@@ -26,6 +28,7 @@ mod sys;
 mod outbox;
 mod receive;
 mod socket;
+mod source;
 
 pub use outbox::Outbox;
 pub use receive::{Datagram, Received, Receiver};

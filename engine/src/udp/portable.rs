@@ -9,7 +9,10 @@
 use std::io;
 use std::net::SocketAddr;
 
+use systole_core::Source;
+
 use super::receive::{Buffer, Haul, Note};
+use super::source::source;
 use super::{BATCH, DATAGRAM_MAX};
 
 /// Bytes of room for one datagram: one more than may come, as only a full buffer tells of a longer one.
@@ -25,14 +28,14 @@ pub(super) fn receive(
     notes: &mut [Note; BATCH],
 ) -> io::Result<Haul> {
     for (count, (buffer, note)) in buffers.iter_mut().zip(&mut *notes).enumerate() {
-        let length = match socket.recv(buffer) {
-            Ok(length) => length,
+        let (length, source) = match socket.recv_from(buffer) {
+            Ok((length, from)) => (length, source(from.ip())),
             // Windows cuts as well, but calls it an error.
-            Err(error) if cfg!(windows) && error.raw_os_error() == Some(WSAEMSGSIZE) => ROOM,
+            Err(error) if cfg!(windows) && error.raw_os_error() == Some(WSAEMSGSIZE) => (ROOM, Source::LOCAL),
             Err(error) if count == 0 => return Err(error),
             Err(_) => return Ok(Haul { count, lost: None }),
         };
-        *note = Note { length: length.min(DATAGRAM_MAX), stamp: None, truncated: length > DATAGRAM_MAX };
+        *note = Note { length: length.min(DATAGRAM_MAX), stamp: None, truncated: length > DATAGRAM_MAX, source };
     }
     Ok(Haul { count: BATCH, lost: None })
 }

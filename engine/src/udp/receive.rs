@@ -8,6 +8,8 @@
 
 use std::io;
 
+use systole_core::Source;
+
 use super::{BATCH, Socket, sys};
 
 /// Buffers for one batch, made once and used again for every call: 128 KiB.
@@ -38,6 +40,8 @@ pub struct Datagram<'a> {
     pub stamp: Option<u64>,
     /// Whether there was more of it than `bytes`: no heartbeat is that long.
     pub truncated: bool,
+    /// The network that it came from.
+    pub source: Source,
 }
 
 impl Receiver {
@@ -95,6 +99,7 @@ impl<'a> Received<'a> {
             bytes: &buffer[..note.length],
             stamp: note.stamp,
             truncated: note.truncated,
+            source: note.source,
         })
     }
 }
@@ -107,6 +112,7 @@ pub(super) struct Note {
     pub(super) length: usize,
     pub(super) stamp: Option<u64>,
     pub(super) truncated: bool,
+    pub(super) source: Source,
 }
 
 /// How many buffers were filled, and the kernel's count of losses if it told.
