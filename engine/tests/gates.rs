@@ -1,6 +1,7 @@
 //! What the monitor does before it believes that many have died: a real monitor, real sockets, real
 //! stops and floods. Each in a form of seconds; with `SYSTOLE_LONG=1` in the form of docs/RELIABILITY.md.
 
+mod beaters;
 mod common;
 mod process;
 
@@ -10,61 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use beaters::Beaters;
 use common::{PATIENCE, Running};
 use process::{Process, is_long};
 use systole::config::Setup;
 use systole::model::{Event, State, Status};
 use systole_core::config::{GuardSettings, Plan, Settings};
 use systole_core::{Span, Wait};
-
-const INTERVAL: Duration = Duration::from_millis(200);
-
-/// Nodes that beat, each at its own moment of the interval, for as long as they are up.
-struct Beaters {
-    up: Arc<[AtomicBool]>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Beaters {
-    /// One for each line; the lines say who and where: `web-1 group=web`.
-    fn start(to: SocketAddr, lines: Vec<String>) -> Self {
-        let up: Arc<[AtomicBool]> = lines.iter().map(|_| AtomicBool::new(true)).collect();
-        let stop = Arc::new(AtomicBool::new(false));
-        let (flags, end) = (Arc::clone(&up), Arc::clone(&stop));
-        let beat = move || {
-            let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-            let start = Instant::now();
-            for beat in 0u32.. {
-                for (node, line) in lines.iter().enumerate() {
-                    let due = start + INTERVAL * beat + INTERVAL * node as u32 / lines.len() as u32;
-                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                    if end.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    if flags[node].load(Ordering::Relaxed) {
-                        let line = format!("hb {line} interval={}ms seq={}", INTERVAL.as_millis(), beat + 1);
-                        _ = socket.send_to(line.as_bytes(), to);
-                    }
-                }
-            }
-        };
-        Self { up, stop, thread: Some(std::thread::spawn(beat)) }
-    }
-
-    fn set(&self, nodes: impl IntoIterator<Item = usize>, up: bool) {
-        nodes.into_iter().for_each(|node| self.up[node].store(up, Ordering::Relaxed));
-    }
-}
-
-impl Drop for Beaters {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            _ = thread.join();
-        }
-    }
-}
 
 /// Two groups: nodes 0 to 49 are `web`, 50 to 99 are `db`; each is in one of five racks.
 fn lines() -> Vec<String> {

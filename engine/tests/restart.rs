@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -283,12 +284,51 @@ fn a_group_that_is_held_is_held_after_a_kill_too() {
     assert!(monitor.stop().success());
 }
 
+/// What is kept is on the wall clock; the machine's other clocks begin anew with each boot, and count a suspension or not.
+#[test]
+fn a_monitor_goes_on_where_it_was_though_the_machine_was_booted_or_suspended() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let flags = ["--state-dir", dir.path().to_str().expect("a path"), "--shards", "1"];
+    // A life a hundred days after the boot, then one shortly after a boot, then one after a long suspension.
+    let lives = [["8640000", "8640000"], ["0", "0"], ["0", "8640000"]].map(|[monotonic, boottime]| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-rT", "--fork", "--kill-child=KILL", "--monotonic", monotonic, "--boottime", boottime]);
+        unshare.arg(env!("CARGO_BIN_EXE_systole"));
+        unshare
+    });
+    let mut known: Option<(SocketAddr, String)> = None;
+    for (life, command) in (1..).zip(lives) {
+        let monitor = Process::start_by(command, known.as_ref().map(|(udp, _)| *udp), &flags);
+        for node in 0..20 {
+            monitor.send(format!("hb n{node} inc=1 seq={life} interval=1h"));
+        }
+        if life == 1 {
+            monitor.send("hb dead inc=1 seq=1 interval=100ms");
+            monitor.wait_for("dead", State::Failed);
+        }
+        let counts =
+            |status: &systole::model::Status| (status.nodes.alive, status.nodes.failed, status.heartbeats_total);
+        let beats = if life == 1 { 21 } else { 20 };
+        monitor.wait_for_status(|status| counts(status) == (20, 1, beats));
+        assert_eq!(monitor.events(0).len(), 23, "20 came, one came and went: nothing else in life {life}");
+        let since = monitor.wait_for("n7", State::Alive).since;
+        if let Some((_, first)) = &known {
+            assert!(
+                millis(&since).abs_diff(millis(first)) <= 1,
+                "alive since {first}, and in life {life} since {since}"
+            );
+        }
+        known = Some((monitor.udp, known.map_or(since, |(_, first)| first)));
+        monitor.kill();
+    }
+}
+
 #[test]
 fn two_monitors_do_not_share_a_state_directory() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_str().expect("a path");
     let monitor = Process::start(None, &["--state-dir", path]);
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_systole"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_systole"));
     let second = command.args(["run", "--udp", "127.0.0.1:0", "--http", "off", "--state-dir", path]).output();
     let second = second.expect("systole starts");
     let said = String::from_utf8_lossy(&second.stderr);

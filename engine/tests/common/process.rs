@@ -32,8 +32,12 @@ struct Lines {
 impl Process {
     /// Starts a monitor with these flags, and with addresses of its own unless `udp` gives one.
     pub(crate) fn start(udp: Option<SocketAddr>, flags: &[&str]) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_systole")), udp, flags)
+    }
+
+    /// The same, by a command that ends in the program.
+    pub(crate) fn start_by(mut command: Command, udp: Option<SocketAddr>, flags: &[&str]) -> Self {
         let address = udp.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))).to_string();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_systole"));
         command.args(["run", "--udp", &address, "--http", "127.0.0.1:0"]).args(flags);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("systole starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
