@@ -21,14 +21,7 @@ struct Monitor {
 impl Monitor {
     /// With two shards: what one of them receives may belong to the other.
     fn start(folder: &Path, mode: &str, keys: &[(u8, &str, &Path)]) -> Self {
-        let mut config =
-            format!("[listen]\nudp = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nshards = 2\n[auth]\nmode = \"{mode}\"\n");
-        for (id, suite, file) in keys {
-            config +=
-                &format!("[[auth.key]]\nid = {id}\nsuite = \"{suite}\"\nfile = {:?}\n", file.display().to_string());
-        }
-        let path = folder.join(format!("{mode}.toml"));
-        std::fs::write(&path, config).expect("written");
+        let path = configure(folder, mode, keys);
         let mut command = Command::new(env!("CARGO_BIN_EXE_systole"));
         let mut child =
             command.arg("run").arg("--config").arg(&path).stderr(Stdio::piped()).spawn().expect("it starts");
@@ -61,6 +54,14 @@ impl Monitor {
         }
     }
 
+    /// Has it read its configuration anew, and waits until it has, or has refused to.
+    fn reload(&self) -> Status {
+        let before = self.client.status().expect("an answer").config;
+        let kill = Command::new("kill").args(["-s", "HUP", &self.child.id().to_string()]).status();
+        assert!(kill.expect("kill starts").success());
+        self.wait(|status| status.config != before)
+    }
+
     fn state(&self, node: &str) -> Option<State> {
         self.client.node(node).expect("an answer").map(|node| node.state)
     }
@@ -72,6 +73,18 @@ impl Drop for Monitor {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A file with these keys. Written over the one of the same mode.
+fn configure(folder: &Path, mode: &str, keys: &[(u8, &str, &Path)]) -> PathBuf {
+    let mut config =
+        format!("[listen]\nudp = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nshards = 2\n[auth]\nmode = \"{mode}\"\n");
+    for (id, suite, file) in keys {
+        config += &format!("[[auth.key]]\nid = {id}\nsuite = \"{suite}\"\nfile = {:?}\n", file.display().to_string());
+    }
+    let path = folder.join(format!("{mode}.toml"));
+    std::fs::write(&path, config).expect("written");
+    path
 }
 
 fn systole(arguments: &[&str]) -> Output {
@@ -146,6 +159,44 @@ fn who_has_a_key_is_believed_and_nobody_else() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
+}
+
+#[test]
+fn a_key_is_exchanged_without_a_restart_and_without_a_node_being_missed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let former = new_key(folder, "former.key", "siphash", "1");
+    let next = new_key(folder, "next.key", "hmac", "2");
+    let monitor = Monitor::start(folder, "enforce", &[(1, "siphash", &former)]);
+    let beat = |key: &Path| monitor.beat(&["web-1", "--key-file", text(key)]);
+    beat(&former);
+    monitor.wait(|status| status.heartbeats_total == 1);
+
+    // Both are taken, so that the fleet can change over one by one.
+    configure(folder, "enforce", &[(1, "siphash", &former), (2, "hmac", &next)]);
+    assert!(monitor.reload().config.refused.is_none());
+    beat(&next);
+    beat(&former);
+    monitor.wait(|status| status.heartbeats_total == 3);
+
+    // A key that others could read is none, and nothing changes because of it.
+    let open = new_key(folder, "open.key", "hmac", "3");
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("it is ours");
+    configure(folder, "enforce", &[(3, "hmac", &open)]);
+    let refused = monitor.reload().config.refused.expect("it is");
+    assert!(refused.error.contains(text(&open)) && refused.error.contains("chmod 600"), "{}", refused.error);
+    beat(&former);
+    monitor.wait(|status| status.heartbeats_total == 4);
+
+    // The former one is withdrawn.
+    configure(folder, "enforce", &[(2, "hmac", &next)]);
+    assert!(monitor.reload().config.refused.is_none());
+    beat(&former);
+    monitor.wait(|status| status.rejected["unknown_key"] == 1);
+    beat(&next);
+    let status = monitor.wait(|status| status.heartbeats_total == 5);
+    assert_eq!((status.nodes.alive, status.nodes.total()), (1, 1));
+    assert_eq!(monitor.state("web-1"), Some(State::Alive));
 }
 
 #[test]
