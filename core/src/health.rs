@@ -22,7 +22,8 @@ use crate::{Instant, Span};
 pub enum Trouble {
     /// For this long, up to now, nobody looked at the sockets though somebody should have.
     Stall(Span),
-    /// So many datagrams were lost on our side since this was last told. Any may have been any node's.
+    /// So many datagrams were lost on our side since this was last told. Any may have been any node's. Tell it too
+    /// that it was none: what is told next is then known to have been lost later.
     Drops(u64),
     /// The clock by which arrivals are dated was set.
     ClockStep,
@@ -36,6 +37,8 @@ pub(crate) struct Health {
     stalls: VecDeque<Stretch>,
     /// Stretches of time in which a considerable share of what arrived was lost.
     deaf: VecDeque<Stretch>,
+    /// Up to when it is known what was lost.
+    asked: Instant,
     /// When a datagram was last lost, be it a single one.
     dropped: Option<Instant>,
     stepped: Option<Instant>,
@@ -89,6 +92,7 @@ impl Health {
             troubled: Instant::ORIGIN,
             stalls: VecDeque::with_capacity(STALLS),
             deaf: VecDeque::with_capacity(EPISODES),
+            asked: now,
             dropped: None,
             stepped: None,
             seconds: [second; 2],
@@ -111,11 +115,16 @@ impl Health {
                     self.score_up(now);
                 }
             }
-            Trouble::Drops(0) => return,
             Trouble::Drops(datagrams) => {
+                let lost = Stretch { start: self.asked.min(now), end: now };
+                self.asked = now;
+                let considerable = self.is_considerable(now, datagrams);
+                if datagrams == 0 {
+                    return;
+                }
                 self.dropped = Some(now);
-                if self.is_considerable(now, datagrams) {
-                    self.deafen(now);
+                if considerable {
+                    self.deafen(lost);
                     self.score_up(now);
                 }
             }
@@ -176,33 +185,38 @@ impl Health {
 
     fn stall(&mut self, stall: Stretch) {
         if self.stalls.len() == STALLS {
-            // The shortest matters least, and of equals the oldest.
-            let shortest = (0..STALLS).min_by_key(|i| self.stalls[*i].end.since(self.stalls[*i].start));
-            self.stalls.remove(shortest.unwrap_or(0));
+            // The shorter it was and the longer ago, the less it matters.
+            let weight = |i: &usize| {
+                let Stretch { start, end } = self.stalls[*i];
+                let age = SECOND + stall.end.since(end);
+                (u128::from(end.since(start).nanos()) << 64) / u128::from(age.nanos())
+            };
+            self.stalls.remove((0..STALLS).min_by_key(weight).unwrap_or(0));
         }
         self.stalls.push_back(stall);
     }
 
+    /// Whether what was lost up to `now` is much of what came in the seconds in which it was lost.
     fn is_considerable(&mut self, now: Instant, dropped: u64) -> bool {
         let [latest, before] = &mut self.seconds;
+        latest.dropped += dropped;
+        let lost = latest.dropped + before.dropped;
+        let all = lost + latest.received + before.received;
         if now.since(latest.start) >= SECOND {
             *before = *latest;
             *latest = Second { start: now, received: 0, dropped: 0 };
         }
-        latest.dropped += dropped;
-        let lost = latest.dropped + before.dropped;
-        let all = lost + latest.received + before.received;
         lost * CONSIDERABLE >= all
     }
 
-    fn deafen(&mut self, now: Instant) {
+    fn deafen(&mut self, lost: Stretch) {
         match self.deaf.back_mut() {
-            Some(last) if now.since(last.end) < SECOND * 2 => last.end = last.end.max(now),
+            Some(last) if lost.start.since(last.end) < SECOND * 2 => last.end = last.end.max(lost.end),
             Some(_) | None => {
                 if self.deaf.len() == EPISODES {
                     self.deaf.pop_front();
                 }
-                self.deaf.push_back(Stretch { start: now, end: now });
+                self.deaf.push_back(lost);
             }
         }
     }
@@ -315,6 +329,39 @@ mod tests {
         health.received(1_000);
         health.trouble(at(100_500), Trouble::Drops(300));
         assert!(health.is_deaf(at(100_500)));
+    }
+
+    #[test]
+    fn what_was_lost_since_we_last_looked_excuses_whoever_fell_silent_since_then() {
+        let mut health = Health::new(at(0));
+        health.received(10_000);
+        health.trouble(at(1_000), Trouble::Drops(0));
+        // A flood in which the sockets are never empty: what it cost is known at its end.
+        health.received(1_000_000);
+        health.trouble(at(31_000), Trouble::Drops(2_000_000));
+        assert_eq!(excused(&health, 20_000, 26_250), (37_250, Some(Withheld::Drops)));
+        assert_eq!(excused(&health, 0, 900).0, 1_900, "this one was due before, and has an interval more");
+    }
+
+    #[test]
+    fn hours_without_a_loss_make_no_loss_small() {
+        let mut health = Health::new(at(0));
+        for second in 0..3_600 {
+            health.received(20_000);
+            health.trouble(at(second * 1_000), Trouble::Drops(0));
+        }
+        health.trouble(at(3_600_000), Trouble::Drops(5_000));
+        assert!(health.is_deaf(at(3_600_000)));
+    }
+
+    #[test]
+    fn many_a_long_stall_of_other_days_doesn_t_push_out_one_of_just_now() {
+        let mut health = Health::new(at(0));
+        (1..100).for_each(|day| health.trouble(at(day * 86_400_000), Trouble::Stall(Span::from_secs(6))));
+        let now = 100 * 86_400_000;
+        health.trouble(at(now), Trouble::Stall(Span::from_secs(3)));
+        health.trouble(at(now + 500), Trouble::Stall(Span::from_millis(5)));
+        assert_eq!(excused(&health, now - 3_500, now - 250), (now + 2_750, Some(Withheld::Stall)));
     }
 
     #[test]

@@ -33,6 +33,9 @@ const BACKLOG_MIN: Span = Span::from_millis(10);
 /// How often a verdict is looked at that waits for us to be well again.
 const LOOK: Span = Span::from_secs(1);
 
+/// Within this monitors that share a fleet have told each other who is silent.
+const TOGETHER: Span = Span::from_millis(250);
+
 /// Nothing is looked at twice within this.
 const SOON: Span = Span::from_millis(1);
 
@@ -227,8 +230,10 @@ impl Monitor {
         evidence.held = withheld.map_or(Span::ZERO, |_| now.since(evidence.due));
         self.transition_on(now, ix, Input::Silence, cause, evidence, sink);
         if let Some(next) = self.due(ix) {
-            // What excuses it now may be less by then.
-            self.wheel.arm(ix, next.settled.tick_up());
+            // What excuses it now may be less by then. And however late this is: nobody is called failed before the guard
+            // has seen everybody who is as silent, here and at other shards.
+            let seen_by_all = now + self.confirm(ix).min(TOGETHER);
+            self.wheel.arm(ix, next.settled.max(seen_by_all).tick_up());
         }
     }
 

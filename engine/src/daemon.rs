@@ -325,6 +325,9 @@ pub(crate) fn share_out(plan: &Plan, shards: usize) -> anyhow::Result<Vec<Config
         let mut plan = Plan { share, hash_key: (low, high), ..plan.clone() };
         let listed = u32::try_from(listed).unwrap_or(u32::MAX);
         plan.limits.max_nodes = share_max(plan.limits.max_nodes, count).max(listed.min(plan.limits.max_nodes));
+        if let Some(guard) = &mut plan.guard {
+            guard.rate /= count as f32;
+        }
         plan.limits.new_nodes = plan.limits.new_nodes.map(|new| new.shared_by(count));
         Config::new(plan)
     });

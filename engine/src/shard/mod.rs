@@ -212,6 +212,9 @@ impl Shard {
         }
         let reading = self.parts.clock.read();
         self.parts.outlet.reading = reading;
+        // If we were stopped since the wait ended, whoever is judged now must have the benefit of it.
+        let worked = self.watch.waits(reading.now);
+        self.parts.monitor.trouble(reading.now, Trouble::Stall(worked));
         self.confess(reading.now);
         let again = self.parts.council.exchange(reading.now, &mut self.parts.monitor);
         let backlog = Backlog::SeenUntil(horizon);

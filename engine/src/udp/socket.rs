@@ -86,7 +86,13 @@ pub fn adopt_group(sockets: Vec<UdpSocket>, options: &Options) -> io::Result<Vec
     let sockets: Vec<socket2::Socket> = sockets.into_iter().map(Into::into).collect();
     sockets.iter().try_for_each(|socket| prepare(socket, options))?;
     let steered = sys::steer_group(&sockets);
-    sockets.into_iter().map(|socket| Socket::new(socket, steered)).collect()
+    let adopt = |socket| {
+        let socket = Socket::new(socket, steered)?;
+        // What others lost with it is theirs.
+        socket.dropped();
+        Ok(socket)
+    };
+    sockets.into_iter().map(adopt).collect()
 }
 
 /// One socket is bound alone, so that nobody can join it. It needs no steering: every node meets it.
@@ -211,6 +217,22 @@ mod tests {
         assert_eq!(socket.lost_since(0xFFFF_FFFF), 0x1FFF_FFFF);
         assert_eq!(socket.lost_since(4), 5);
         assert_eq!(socket.lost_since(4), 0);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(systole_portable)))]
+    fn what_was_lost_before_a_socket_was_taken_over_is_not_ours() {
+        let options = Options { receive_buffer: 1, ..Options::default() };
+        let full = bind_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &options).unwrap().remove(0);
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let flood = || (0..1_000).for_each(|_| _ = sender.send_to(b"hb a", full.local_addr()));
+        flood();
+        let taken = std::os::fd::AsFd::as_fd(&full.inner).try_clone_to_owned().unwrap();
+        let adopted = adopt_group(vec![taken.into()], &options).unwrap().remove(0);
+        assert!(full.dropped() > 0);
+        assert_eq!(adopted.dropped(), 0);
+        flood();
+        assert!(adopted.dropped() >= 1_000, "those are");
     }
 
     #[test]
