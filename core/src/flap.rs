@@ -11,9 +11,13 @@
 //! that nobody is kept quiet for more than two half-lives after the last return.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use core::ops::Bound;
 
 use crate::config::FlapSettings;
 use crate::{Instant, Liveness, NodeIx, Span};
+
+/// How many are looked through with each return.
+const SWEEP: usize = 16;
 
 /// Who goes to and fro.
 #[derive(Clone, Debug)]
@@ -22,7 +26,8 @@ pub(crate) struct Flaps {
     by_node: BTreeMap<NodeIx, Flap>,
     /// When those that flap will be steady, if nothing happens until then.
     steady: BTreeSet<(Instant, NodeIx)>,
-    swept: Instant,
+    /// Up to whom those were looked through whose last return may be long ago.
+    swept: Option<NodeIx>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +48,8 @@ struct Flapping {
 }
 
 impl Flaps {
-    pub(crate) const fn new(settings: FlapSettings, now: Instant) -> Self {
-        Self { settings, by_node: BTreeMap::new(), steady: BTreeSet::new(), swept: now }
+    pub(crate) const fn new(settings: FlapSettings) -> Self {
+        Self { settings, by_node: BTreeMap::new(), steady: BTreeSet::new(), swept: None }
     }
 
     /// Other numbers from now on. Who flaps is steady when it would have been.
@@ -119,13 +124,19 @@ impl Flaps {
         }
     }
 
-    /// Now and then forgets those whose last return is long ago.
+    /// Forgets some of those whose last return is long ago: with each return a few, so that no return pays for all.
     fn sweep(&mut self, now: Instant) {
-        let half_life = self.settings.half_life;
-        if now.since(self.swept) >= half_life {
-            self.swept = now;
-            let least = self.settings.penalty / 16.0;
-            self.by_node.retain(|_, flap| flap.flapping.is_some() || flap.penalty_at(now, half_life) > least);
+        let FlapSettings { half_life, penalty, .. } = self.settings;
+        let from = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut old = [None; SWEEP];
+        let mut last = None;
+        for ((ix, flap), old) in self.by_node.range((from, Bound::Unbounded)).zip(&mut old) {
+            last = Some(*ix);
+            *old = (flap.flapping.is_none() && flap.penalty_at(now, half_life) <= penalty / 16.0).then_some(*ix);
+        }
+        self.swept = last;
+        for ix in old.into_iter().flatten() {
+            self.by_node.remove(&ix);
         }
     }
 }
@@ -150,7 +161,7 @@ mod tests {
     }
 
     fn flaps() -> Flaps {
-        Flaps::new(FlapSettings::default(), at(0))
+        Flaps::new(FlapSettings::default())
     }
 
     #[test]
@@ -196,7 +207,7 @@ mod tests {
         (0..10).for_each(|_| _ = flaps.returned(node(), at(1)));
         flaps.forget(node());
         assert_eq!((flaps.by_node.len(), flaps.len()), (99, 0));
-        flaps.returned(node(), at(3_000));
+        (0..8).for_each(|_| _ = flaps.returned(node(), at(3_000)));
         assert_eq!(flaps.by_node.len(), 1);
     }
 }

@@ -103,7 +103,7 @@ impl Monitor {
             settling: Settling::default(),
             health: Health::new(now),
             guard: plan.guard.clone().map(|settings| Guard::new(settings, now)),
-            flaps: plan.flapping.map(|settings| Flaps::new(settings, now)),
+            flaps: plan.flapping.map(Flaps::new),
             conflicts: Conflicts::default(),
             overload: Overload::default(),
             latest: now,

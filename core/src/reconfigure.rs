@@ -118,7 +118,7 @@ impl Monitor {
 
     /// Works off some of the last change.
     pub(crate) fn settle(&mut self, now: Instant, backlog: Backlog) {
-        if now > self.settling.over {
+        if self.settling.reprieves.len() > 0 && now > self.settling.over {
             self.settling.reprieves = Steady::new();
         }
         let Some(mut open) = self.settling.open else { return };

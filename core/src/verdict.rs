@@ -19,7 +19,7 @@ use crate::liveness::{Input, Liveness, step};
 use crate::node::Flags;
 use crate::wheel::Budget;
 use crate::wire::Message;
-use crate::{Instant, Monitor, NodeIx, Span, Withheld};
+use crate::{GroupIx, Instant, Monitor, NodeIx, Span, Withheld};
 
 /// How much work on deadlines one turn does at most: about a millisecond.
 const EXPIRE_BUDGET: usize = 4_096;
@@ -99,7 +99,12 @@ impl Monitor {
 
     /// What is held at the latest turn.
     pub fn holds(&self) -> impl Iterator<Item = Hold<'_>> {
-        self.guard.iter().flat_map(|guard| guard.holds(self.latest))
+        self.guard.iter().flat_map(|guard| guard.holds())
+    }
+
+    /// The hold on a group as a whole, if there is one.
+    pub fn hold_on(&self, group: GroupIx) -> Option<Hold<'_>> {
+        self.guard.as_ref().and_then(|guard| guard.hold_on(group))
     }
 
     /// Does what somebody who knows better says of a hold. Whether there is one.
@@ -141,7 +146,7 @@ impl Monitor {
         if let Some(until) = self.flaps.as_ref().and_then(|flaps| flaps.flapping(ix)) {
             return Some(Held { reason: Withheld::Flapping, until: Some(until), hold: None });
         }
-        let hold = self.guard.as_ref().and_then(|guard| guard.hold_over(self.member(guard, ix), self.latest));
+        let hold = self.guard.as_ref().and_then(|guard| guard.hold_over(self.member(guard, ix)));
         match hold {
             Some(hold) => Some(Held { reason: Withheld::Guard, until: hold.until, hold: Some(hold) }),
             None => Some(Held { reason: Withheld::Backlog, until: None, hold: None }),
@@ -177,8 +182,10 @@ impl Monitor {
         }
         self.look(now, sink);
         self.overload.more_since = None;
-        let unseen = self.wheel.poll_timeout().is_some_and(|tick| tick.instant() + BEHIND < now);
-        self.tell_behind(now, unseen && now.since(seen) > BEHIND, sink);
+        // The wheel is asked only where its answer matters.
+        let late = now.since(seen) > BEHIND;
+        let unseen = late && self.wheel.poll_timeout().is_some_and(|tick| tick.instant() + BEHIND < now);
+        self.tell_behind(now, unseen, sink);
     }
 
     /// More waits than was read.
@@ -230,10 +237,11 @@ impl Monitor {
         evidence.held = withheld.map_or(Span::ZERO, |_| now.since(evidence.due));
         self.transition_on(now, ix, Input::Silence, cause, evidence, sink);
         if let Some(next) = self.due(ix) {
-            // What excuses it now may be less by then. And however late this is: nobody is called failed before the guard
-            // has seen everybody who is as silent, here and at other shards.
-            let seen_by_all = now + self.confirm(ix).min(TOGETHER);
-            self.wheel.arm(ix, next.settled.max(seen_by_all).tick_up());
+            // What excuses it now may be less by then. If we are so late that it is overdue already, nobody is called
+            // failed before the guard has seen everybody who is as silent, here and at other shards.
+            let overdue = next.settled <= now;
+            let look = if overdue { now + self.confirm(ix).min(TOGETHER) } else { next.settled };
+            self.wheel.arm(ix, look.tick_up());
         }
     }
 

@@ -6,7 +6,7 @@ mod common;
 use common::{Log, ms, secs, turn_until};
 use systole_core::config::{Config, FlapSettings, GuardSettings, Plan};
 use systole_core::event::Cause;
-use systole_core::guard::{Order, ScopeName};
+use systole_core::guard::{Order, ScopeName, Tally};
 use systole_core::{Backlog, Datagram, Instant, Liveness, Monitor, NodeId, Share, Trouble, Withheld};
 
 use Liveness::{Alive, Failed, Left, Suspect};
@@ -109,6 +109,69 @@ fn a_cut_group_is_one_event_and_a_death_elsewhere_is_found_in_time() {
         assert_eq!(fleet.notes(), [("hold", "group web"), ("hold_recovered", "group web")]);
         assert_eq!((fleet.count(Alive), fleet.held("web-3"), fleet.monitor.holds().count()), (199, None, 0));
     }
+}
+
+/// Ten monitors, each with about a tenth of a group: none alone has too many silent ones, all together have.
+#[test]
+fn a_cut_group_is_held_however_late_it_is_judged() {
+    let monitor = |index| {
+        let share = Share::new(index, 10).expect("a share");
+        let guard = Some(GuardSettings::default());
+        Monitor::new(Config::new(Plan { guard, share, ..Plan::default() }).expect("a sound plan"), start())
+    };
+    let mut monitors: Vec<Monitor> = (0..10).map(monitor).collect();
+    let mut log = Log::default();
+    let exchange = |monitors: &mut Vec<Monitor>| {
+        let seen: Vec<(String, Tally)> = monitors
+            .iter()
+            .map(|monitor| monitor.tallies().find(|(scope, _)| *scope == ScopeName::Group("web")).expect("it is there"))
+            .map(|(scope, tally)| (scope.to_string(), tally))
+            .collect();
+        for (index, monitor) in monitors.iter_mut().enumerate() {
+            let others = seen.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, (_, tally))| *tally);
+            monitor.elsewhere(ScopeName::Group("web"), others.sum());
+        }
+    };
+    let turn = |monitor: &mut Monitor, at: Instant, lines: &[String], backlog, log: &mut Log| {
+        let batch: Vec<_> = lines.iter().map(|line| Datagram::new(line.as_bytes(), at)).collect();
+        monitor.turn(at, &batch, backlog, log);
+    };
+    let lines: Vec<String> = (0..100).map(|node| format!("hb web-{node} group=web interval=1s")).collect();
+    for monitor in &mut monitors {
+        turn(monitor, start() + secs(1), &lines, Backlog::Drained, &mut log);
+    }
+    exchange(&mut monitors);
+    // Half a minute in which nobody is judged, and a third of the group is silent.
+    let late = start() + secs(30);
+    for monitor in &mut monitors {
+        turn(monitor, late - secs(1), &lines[33..], Backlog::More, &mut log);
+        turn(monitor, late, &[], Backlog::Drained, &mut log);
+    }
+    exchange(&mut monitors);
+    for monitor in &mut monitors {
+        turn_until(monitor, late + secs(2), &mut log);
+    }
+    assert_eq!(log.told.iter().filter(|told| told.to == Failed).count(), 0);
+    assert_eq!(log.told.iter().filter(|told| told.to == Suspect).count(), 33);
+    assert!(log.notes.iter().all(|(_, what, whom)| (*what, &**whom) == ("hold", "group web")), "{:?}", log.notes);
+}
+
+#[test]
+fn a_fleet_s_hold_ends_when_what_is_left_of_it_is_a_rack_that_answers_for_its_own() {
+    // A hundred groups of ten, one of each in the same rack.
+    let rack = |i: usize| if i.is_multiple_of(10) { " l.rack=r0" } else { "" };
+    let line = |i: usize| format!("n{i} group=g{}{}", i / 10, rack(i));
+    let mut fleet = Fleet::new(guarded(&["rack"]), (0..1_000).map(line));
+    fleet.run(20, |_| true);
+    // Two others of each group: too few to hold the group, too many for the fleet.
+    fleet.run(9, |line| !line.contains("3 group") && !line.contains("4 group"));
+    assert_eq!(fleet.notes(), [("hold", "fleet")]);
+    fleet.run(5, |line| !line.ends_with("rack=r0") && !line.contains("3 group") && !line.contains("4 group"));
+    fleet.run(30, |line| !line.ends_with("rack=r0"));
+    assert!(fleet.notes().contains(&("hold_recovered", "fleet")), "{:?}", fleet.notes());
+    let held: Vec<String> = fleet.monitor.holds().map(|hold| hold.scope.to_string()).collect();
+    assert_eq!(held, ["label rack=r0"]);
+    assert_eq!(fleet.failed(), [""; 0]);
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! monotonic line and nothing becomes text; whoever asked does that on a thread that has the time.
 
 use systole_core::auth::REASONS;
-use systole_core::guard::{Hold, ScopeName};
-use systole_core::{Called, Group, Liveness, Monitor, NodeIx, NodeView, Payload, Withheld};
+use systole_core::guard::Hold;
+use systole_core::{Called, Group, GroupIx, Liveness, Monitor, NodeIx, NodeView, Payload, Withheld};
 
 use crate::clock::Reading;
 use crate::model::Counts;
@@ -77,8 +77,8 @@ pub fn auth(monitor: &Monitor) -> AuthReport {
 }
 
 /// One group, with what was heard from it; nothing before its first heartbeat in a known rhythm.
-pub fn group(monitor: &Monitor, group: &Group, profile: Option<&Profile>) -> GroupReport {
-    let name = ScopeName::Group(group.name());
+pub fn group(monitor: &Monitor, ix: GroupIx, profile: Option<&Profile>) -> GroupReport {
+    let group = &monitor.groups()[ix.index()];
     let mut counts = Counts::default();
     add_counts(&mut counts, group);
     GroupReport {
@@ -86,7 +86,7 @@ pub fn group(monitor: &Monitor, group: &Group, profile: Option<&Profile>) -> Gro
         configured: group.configured(),
         settings: *group.settings(),
         counts,
-        hold: monitor.holds().find(|hold| hold.scope == name).map(hold),
+        hold: monitor.hold_on(ix).map(hold),
         withheld: Withheld::ALL.map(|reason| group.withheld(reason)),
         profile: profile.map(|profile| Box::new(profile.clone())),
     }
@@ -204,7 +204,7 @@ mod tests {
         let mut profile = Profile::new();
         profile.record(Span::from_millis(3), 2);
         profile.record(Span::from_millis(9), 0);
-        let web = monitor.groups().iter().find(|group| group.name() == "web").unwrap();
+        let web = monitor.groups().iter().position(|group| group.name() == "web").map(GroupIx::new).unwrap();
         let report = group(&monitor, web, Some(&profile));
         assert_eq!(report.counts, Counts { alive: 1, left: 1, ..Counts::default() });
         let heard: Whole = report.profile.as_deref().into_iter().collect();

@@ -305,7 +305,7 @@ mod tests {
     use crate::profile::Profile;
     use crate::reason::tests::{PROOF, T, record};
     use systole_core::config::{Config, Settings};
-    use systole_core::{Instant, Monitor, Wait};
+    use systole_core::{GroupIx, Instant, Monitor, Wait};
 
     #[test]
     fn only_a_verdict_of_silence_carries_evidence() {
@@ -334,7 +334,7 @@ mod tests {
             name: name.into(),
             configured,
             counts: model::Counts { alive, ..Default::default() },
-            ..answer::group(&monitor, &monitor.groups()[0], Some(&profile))
+            ..answer::group(&monitor, GroupIx::FIRST, Some(&profile))
         }
     }
 

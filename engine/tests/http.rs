@@ -215,7 +215,7 @@ fn reply(shard: u32, monitor: &mut Monitor, outlet: &mut Outlet, query: Query) {
             let wanted = monitor.groups().iter().enumerate();
             let wanted = wanted.filter(|(_, group)| name.as_deref().is_none_or(|name| name == group.name()));
             let profile = |ix: usize| outlet.profiles.get(ix).and_then(Option::as_ref);
-            drop(reply.send(wanted.map(|(ix, group)| answer::group(monitor, group, profile(ix))).collect()));
+            drop(reply.send(wanted.map(|(ix, _)| answer::group(monitor, GroupIx::new(ix), profile(ix))).collect()));
         }
         Query::Node(id, reply) => {
             let view = monitor.find(&id).and_then(|ix| monitor.node(ix));

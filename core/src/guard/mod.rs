@@ -51,6 +51,8 @@ pub(crate) struct Guard {
     review: Instant,
     /// What the fleet came to but for those explained elsewhere, and when.
     fleet: Option<(Instant, Tally)>,
+    /// Which values of each label answer for their nodes, and as of when.
+    answering: Option<(Instant, Vec<Vec<ScopeIx>>)>,
     pub(crate) notes: Vec<Turn>,
 }
 
@@ -129,6 +131,7 @@ impl Guard {
             active: Vec::new(),
             review: now,
             fleet: None,
+            answering: None,
             notes: Vec::new(),
             settings,
         }
@@ -249,25 +252,30 @@ impl Guard {
             return;
         }
         self.review = now + LOOK_MIN;
-        for ix in core::mem::take(&mut self.active) {
+        // What one of them explains the others must see, so all stay in the list until the end.
+        for index in 0..self.active.len() {
+            let ix = self.active[index];
             let (phase, absent) = match self.scope(ix).phase {
                 Phase::Watching => continue,
                 Phase::Holding { absent, .. } => (Change::Recovered, absent),
                 Phase::Releasing { absent, .. } => (Change::Ended, absent),
             };
             let tally = self.tally(ix, absent, now);
+            let scope = &mut self.scopes[ix.index()];
+            scope.seen = tally;
             if tally.is_over(&self.settings) {
-                let scope = &mut self.scopes[ix.index()];
                 scope.phase = Phase::Watching;
                 if phase == Change::Recovered {
                     scope.recovered = now;
                 }
+                (self.fleet, self.answering) = (None, None);
                 self.notes.push(Turn { scope: ix, what: phase, tally, until: now });
             } else {
                 self.expire(ix, tally, now);
-                self.active.push(ix);
             }
         }
+        let scopes = &self.scopes;
+        self.active.retain(|ix| scopes[ix.index()].is_active());
     }
 
     /// When to look again, if anything is held.
@@ -299,13 +307,18 @@ impl Guard {
     }
 
     /// What is held, and until when.
-    pub(crate) fn holds(&self, now: Instant) -> impl Iterator<Item = Hold<'_>> {
-        self.active.iter().filter_map(move |ix| self.scope(*ix).hold(self.tally_of(*ix, now)))
+    pub(crate) fn holds(&self) -> impl Iterator<Item = Hold<'_>> {
+        self.active.iter().filter_map(|ix| self.scope(*ix).hold())
+    }
+
+    /// The hold on a group as a whole, if there is one.
+    pub(crate) fn hold_on(&self, group: GroupIx) -> Option<Hold<'_>> {
+        self.scope(*self.groups.get(group.index())?).hold()
     }
 
     /// The hold that this node's verdicts are subject to, if any.
-    pub(crate) fn hold_over(&self, member: Member, now: Instant) -> Option<Hold<'_>> {
-        self.path(member).find_map(|ix| self.scope(ix).hold(self.tally_of(ix, now)))
+    pub(crate) fn hold_over(&self, member: Member) -> Option<Hold<'_>> {
+        self.path(member).find_map(|ix| self.scope(ix).hold())
     }
 
     /// What this monitor sees of each scope: to be told the others that judge the same fleet.
@@ -370,6 +383,12 @@ impl Guard {
 
     /// What is seen of a scope here and elsewhere, but for what narrower scopes explain.
     fn tally(&mut self, ix: ScopeIx, absent: bool, now: Instant) -> Tally {
+        if !self.active.is_empty() && self.answering.as_ref().is_none_or(|(at, _)| *at != now) {
+            let of = |values: &BTreeMap<Box<str>, ScopeIx>| {
+                values.values().copied().filter(|ix| self.explains(*ix, now)).collect()
+            };
+            self.answering = Some((now, self.labels.iter().map(of).collect()));
+        }
         let mut tally = if ix == FLEET { self.fleet(now) } else { self.tally_of(ix, now) };
         if !absent {
             tally.absent = 0;
@@ -424,19 +443,26 @@ impl Guard {
         if self.active.is_empty() && !seen.exceeds(&self.settings) {
             return Tally::default();
         }
-        let of = |values: &BTreeMap<Box<str>, ScopeIx>| -> Tally {
-            let own = values.values().filter(|ix| self.explains(**ix, now)).map(|ix| self.scope(*ix));
-            own.filter_map(|scope| scope.by_group.get(&group)).map(scope::Counts::tally).sum()
-        };
-        self.labels.iter().map(of).max_by_key(|tally| tally.silent).unwrap_or_default()
+        let of = |ix: ScopeIx| self.scope(ix).by_group.get(&group).map(scope::Counts::tally).unwrap_or_default();
+        let most = |sums: &mut dyn Iterator<Item = Tally>| sums.max_by_key(|tally| tally.silent).unwrap_or_default();
+        match &self.answering {
+            Some((at, labels)) if *at == now => {
+                most(&mut labels.iter().map(|values| values.iter().map(|ix| of(*ix)).sum()))
+            }
+            Some(_) | None => most(&mut self.labels.iter().map(|values| {
+                let answering = values.values().copied().filter(|ix| self.explains(*ix, now));
+                answering.map(of).sum()
+            })),
+        }
     }
 
     fn hold(&mut self, ix: ScopeIx, tally: Tally, absent: bool, now: Instant) {
         let until = now + self.settings.longest;
-        self.scopes[ix.index()].phase = Phase::Holding { since: now, until, absent };
+        let scope = &mut self.scopes[ix.index()];
+        (scope.phase, scope.seen) = (Phase::Holding { since: now, until, absent }, tally);
         self.active.push(ix);
         self.review = now + LOOK_MIN;
-        self.fleet = None;
+        (self.fleet, self.answering) = (None, None);
         self.notes.push(Turn { scope: ix, what: Change::Held, tally, until });
     }
 

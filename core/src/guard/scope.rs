@@ -94,6 +94,8 @@ pub(super) struct Scope {
     /// What other monitors see of it.
     pub(super) elsewhere: Tally,
     pub(super) phase: Phase,
+    /// What was seen when it was last looked at as one that isn't merely watched.
+    pub(super) seen: Tally,
     /// When a hold last ended because enough came back.
     pub(super) recovered: Instant,
 }
@@ -114,6 +116,7 @@ impl Scope {
             failed: Recent::new(now),
             elsewhere: Tally { silent: 0, alive: 0, absent: 0 },
             phase: Phase::Watching,
+            seen: Tally { silent: 0, alive: 0, absent: 0 },
             recovered: Instant::ORIGIN,
         }
     }
@@ -141,13 +144,13 @@ impl Scope {
         }
     }
 
-    pub(super) fn hold(&self, tally: Tally) -> Option<Hold<'_>> {
+    pub(super) fn hold(&self) -> Option<Hold<'_>> {
         let (since, until) = match self.phase {
             Phase::Watching => return None,
             Phase::Holding { since, until, .. } => (since, Some(until)),
             Phase::Releasing { since, .. } => (since, None),
         };
-        Some(Hold { scope: self.name(), since, until, tally })
+        Some(Hold { scope: self.name(), since, until, tally: self.seen })
     }
 }
 

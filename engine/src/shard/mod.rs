@@ -29,7 +29,7 @@ use systole_core::auth::KeyRing;
 use systole_core::config::Config;
 use systole_core::counters::Counters;
 use systole_core::guard::ScopeName;
-use systole_core::{Backlog, Datagram, Instant, Monitor, NotReconfigured, Span, Trouble};
+use systole_core::{Backlog, Datagram, GroupIx, Instant, Monitor, NotReconfigured, Span, Trouble};
 
 pub use council::Council;
 pub use horizon::Horizon;
@@ -143,6 +143,9 @@ pub fn run(mut parts: Parts) -> io::Result<Monitor> {
         confessed: (0, 0),
         parts,
     };
+    // Since before the sockets were bound nobody has looked at them.
+    let now = shard.parts.clock.now();
+    shard.parts.monitor.trouble(now, Trouble::Stall(now.since(reading.now)));
     shard.run()?;
     Ok(shard.parts.monitor)
 }
@@ -323,7 +326,8 @@ impl Shard {
                         .iter()
                         .enumerate()
                         .filter(|(_, group)| name.as_deref().is_none_or(|name| name == group.name()));
-                    let groups = wanted.map(|(ix, group)| answer::group(monitor, group, self.parts.outlet.profile(ix)));
+                    let profiles = &self.parts.outlet;
+                    let groups = wanted.map(|(ix, _)| answer::group(monitor, GroupIx::new(ix), profiles.profile(ix)));
                     drop(reply.send(groups.collect()));
                 }
                 Query::Node(id, reply) => {
