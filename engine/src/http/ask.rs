@@ -33,9 +33,11 @@ impl App {
         &self,
         name: Option<&str>,
     ) -> Result<impl Iterator<Item = GroupReport> + use<>, Unavailable> {
+        let turn = Arc::clone(&self.surveys).acquire_owned().await.expect("the semaphore is never closed");
         let question = |reply| Query::Groups(name.map(Box::from), reply);
         let reports = try_join_all(self.control.shards.iter().map(|shard| ask(shard, question))).await?;
-        Ok(reports.into_iter().flatten())
+        // The turn is over when all of it has been looked at.
+        Ok(reports.into_iter().flatten().inspect(move |_| _ = &turn))
     }
 
     /// One node, from the shard that owns it.

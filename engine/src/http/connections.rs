@@ -7,9 +7,10 @@
 //! ```
 //!
 //! When all places are taken, the connection that has waited longest for a request makes way for
-//! the new one: whoever opens connections and says nothing shuts nobody out. If all of them are
-//! being answered, the new one waits until somebody goes. An event stream is an answer that goes on
-//! and says something every 15 s, so it is never taken for idle.
+//! the new one: whoever opens connections and says nothing shuts nobody out. Nor does whoever asks and
+//! then hardly reads: an answer that its reader has kept waiting for ten seconds makes way like an idle
+//! one. If all of them are being answered, the new one waits until somebody goes. An event stream is an
+//! answer that goes on and says something every 15 s, so it is never taken for idle.
 //!
 //! An address that has all it may have is treated alike, but its new connection isn't kept waiting. This
 //! machine's own is excepted: a proxy speaks for everybody from there.
@@ -39,6 +40,12 @@ const REQUEST_MAX: Duration = Duration::from_secs(5);
 /// How long an answer may stand still.
 const QUIET_MAX: Duration = Duration::from_secs(60);
 
+/// How long an answer may be kept waiting by its reader while others wait for a place.
+const KEPT_MAX: Duration = Duration::from_secs(10);
+
+/// A reader that took everything for so long isn't the slow one any more that it was before.
+const FLOWING: Duration = Duration::from_secs(1);
+
 /// How often somebody is looked for who can make way.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -55,6 +62,7 @@ pub(super) struct Connections {
     refusals: Arc<Refusals>,
     request_max: Duration,
     quiet_max: Duration,
+    kept_max: Duration,
 }
 
 /// One of them.
@@ -85,6 +93,8 @@ struct Doing {
     unsent: bool,
     /// When it was accepted, or sent something last.
     sent: Instant,
+    /// Since when its reader takes less than there is.
+    slow: Option<Instant>,
     /// Has to make way.
     unwanted: bool,
 }
@@ -109,6 +119,7 @@ impl Connections {
             refusals,
             request_max: REQUEST_MAX,
             quiet_max: QUIET_MAX,
+            kept_max: KEPT_MAX,
         }
     }
 
@@ -156,13 +167,13 @@ impl Connections {
         }
         let own =
             || self.lines.iter().filter_map(Weak::upgrade).filter(|line| line.from == from && !line.doing().unwanted);
-        own().count() < self.per_address || close_idlest(own())
+        own().count() < self.per_address || close_idlest(own(), self.kept_max)
     }
 
     /// A free place, at the cost of the idlest if there is none.
     async fn room(&mut self) -> OwnedSemaphorePermit {
         while self.room.available_permits() == 0 {
-            close_idlest(self.lines.iter().filter_map(Weak::upgrade));
+            close_idlest(self.lines.iter().filter_map(Weak::upgrade), self.kept_max);
             let free = timeout(LOOK_AGAIN, Arc::clone(&self.room).acquire_owned()).await;
             if let Ok(Ok(room)) = free {
                 return room;
@@ -172,10 +183,11 @@ impl Connections {
     }
 }
 
-/// Closes the connection that has waited longest for a request. Says whether one does.
-fn close_idlest(lines: impl Iterator<Item = Arc<Line>>) -> bool {
+/// Closes the connection that has waited longest for a request, or for its reader. Says whether one does.
+fn close_idlest(lines: impl Iterator<Item = Arc<Line>>, kept_max: Duration) -> bool {
     let waiting = lines.filter_map(|line| {
-        let since = line.doing().waits_since()?;
+        let doing = *line.doing();
+        let since = doing.waits_since().or(doing.kept_since(kept_max))?;
         Some((since, line))
     });
     let Some((_, line)) = waiting.min_by_key(|(since, _)| *since) else { return false };
@@ -225,7 +237,7 @@ impl Connection {
 
 impl Line {
     fn new(from: IpAddr) -> Self {
-        let doing = Doing { answers: 0, unsent: false, sent: Instant::now(), unwanted: false };
+        let doing = Doing { answers: 0, unsent: false, sent: Instant::now(), slow: None, unwanted: false };
         Self { from, doing: Mutex::new(doing), wake: AtomicWaker::new() }
     }
 
@@ -235,10 +247,15 @@ impl Line {
 
     fn sent(&self, taken: bool) {
         let mut doing = self.doing();
-        doing.unsent = !taken;
+        let now = Instant::now();
         if taken {
-            doing.sent = Instant::now();
+            doing.sent = now;
+        } else if !doing.unsent {
+            // A byte taken now and then buys no time.
+            let flowed = now - doing.sent > FLOWING;
+            doing.slow = doing.slow.filter(|_| !flowed).or(Some(now));
         }
+        doing.unsent = !taken;
     }
 }
 
@@ -247,9 +264,19 @@ impl Doing {
     fn waits_since(self) -> Option<Instant> {
         (self.answers == 0 && !self.unsent).then_some(self.sent)
     }
+
+    /// Since when its reader has kept it waiting, if that is longer than `most`.
+    fn kept_since(self, most: Duration) -> Option<Instant> {
+        self.slow.filter(|slow| self.unsent && slow.elapsed() >= most)
+    }
 }
 
 impl Asker {
+    /// Whether whoever asks is on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        self.0.from.is_loopback()
+    }
+
     /// A request is here; its answer begins.
     pub(super) fn answer(&self) -> Answering {
         self.0.doing().answers += 1;
@@ -351,6 +378,33 @@ mod tests {
         let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut first).poll_read(cx, &mut buffer).is_pending())).await;
         assert!(first, "it stays open");
         drop(answering);
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_and_hardly_reads_makes_way_too() {
+        let mut connections = connections(1, REQUEST_MAX, QUIET_MAX).await;
+        connections.kept_max = SHORT;
+        let addr = connections.local_addr().unwrap();
+        let mut client = net::TcpStream::connect(addr).unwrap();
+        let mut connection = within(connections.accept()).await;
+        let answering = connection.asker().answer();
+        let flood = vec![0; 1 << 20];
+        let write = |connection: &mut Connection, cx: &mut Context<'_>| Pin::new(connection).poll_write(cx, &flood);
+        while poll_fn(|cx| Poll::Ready(write(&mut connection, cx).is_ready())).await {}
+        // It reads a little, and some more is sent.
+        for _ in 0..3 {
+            sleep(SHORT).await;
+            io::Read::read_exact(&mut client, &mut vec![0; 1 << 20]).unwrap();
+            while poll_fn(|cx| Poll::Ready(write(&mut connection, cx).is_ready())).await {}
+        }
+        let _second = net::TcpStream::connect(addr).unwrap();
+        let closed = async {
+            let closed = within(poll_fn(|cx| write(&mut connection, cx))).await.unwrap_err().kind();
+            drop((connection, answering));
+            closed
+        };
+        let (closed, _) = within(async { tokio::join!(closed, connections.accept()) }).await;
+        assert_eq!(closed, io::ErrorKind::ConnectionAborted);
     }
 
     #[tokio::test]

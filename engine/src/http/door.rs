@@ -9,14 +9,18 @@
 //! start and restart the monitor can't keep secrets. When the tokens change, a stream whose token isn't
 //! among them any more ends. A request that changes something and that a web page of elsewhere sent is
 //! refused even where no token is asked for: a browser would send it on behalf of whoever looks at that page.
+//! Nor is such a page answered at all that has this machine's address given to its own name (DNS rebinding):
+//! where no token is asked for, this machine calls the monitor by its address or a name of one word.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -25,6 +29,7 @@ use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use super::App;
+use super::connections::Asker;
 use super::problem::Refused;
 use super::tls;
 use crate::config::Access;
@@ -49,6 +54,8 @@ pub(super) struct Refusals {
     pub(super) scope: AtomicU64,
     /// Sent by a web page of elsewhere.
     pub(super) origin: AtomicU64,
+    /// Asked by a name that isn't the monitor's.
+    pub(super) host: AtomicU64,
     /// As many connections from one address as there may be.
     pub(super) connections: AtomicU64,
 }
@@ -60,6 +67,7 @@ enum Shut {
     UnknownToken,
     Scope,
     Origin,
+    Host,
 }
 
 impl Door {
@@ -102,15 +110,27 @@ impl fmt::Debug for Door {
 }
 
 /// Lets a request pass, or says why not.
-pub(super) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(
+    State(app): State<Arc<App>>,
+    ConnectInfo(asker): ConnectInfo<Asker>,
+    request: Request,
+    next: Next,
+) -> Response {
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
     }
     let needed = scope(request.method());
     let shown = shown(request.headers()).map(str::to_owned);
     let mut door = app.door.clone();
-    let admitted = door.borrow_and_update().admit(shown.as_deref(), needed);
-    let admitted = admitted.and_then(|()| if foreign(request.headers(), needed) { Err(Shut::Origin) } else { Ok(()) });
+    let (admitted, asks) = {
+        let door = door.borrow_and_update();
+        (door.admit(shown.as_deref(), needed), door.tokens.is_some())
+    };
+    let admitted = admitted.and_then(|()| match request.headers() {
+        headers if foreign(headers, needed) => Err(Shut::Origin),
+        headers if !asks && asker.is_local() && rebound(headers) => Err(Shut::Host),
+        _ => Ok(()),
+    });
     if let Err(shut) = admitted {
         app.refusals.count(shut);
         return shut.into_response();
@@ -142,6 +162,16 @@ fn foreign(headers: &HeaderMap, needed: Scope) -> bool {
     page.is_none() || page != headers.get(HOST).and_then(|host| host.to_str().ok())
 }
 
+/// Whether the monitor is called by a name that somebody else may have given it. A name of one word, such as `localhost`,
+/// is of this network: nobody owns one in the world's.
+fn rebound(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else { return false };
+    let Ok(authority) = host.to_str().unwrap_or_default().parse::<Authority>() else { return true };
+    let host = authority.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.is_err() && (host.is_empty() || host.contains('.'))
+}
+
 /// Ends when the door no longer opens to what was shown.
 async fn shut(mut door: watch::Receiver<Arc<Door>>, shown: Option<String>, needed: Scope) {
     while door.changed().await.is_ok() {
@@ -159,14 +189,15 @@ impl Refusals {
             Shut::NoToken | Shut::UnknownToken => &self.token,
             Shut::Scope => &self.scope,
             Shut::Origin => &self.origin,
+            Shut::Host => &self.host,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// All of them with the names that metrics give them.
-    pub(super) fn counts(&self) -> [(&'static str, u64); 4] {
-        let Self { token, scope, origin, connections } = self;
-        [("token", token), ("scope", scope), ("origin", origin), ("connections", connections)]
+    pub(super) fn counts(&self) -> [(&'static str, u64); 5] {
+        let Self { token, scope, origin, host, connections } = self;
+        [("token", token), ("scope", scope), ("origin", origin), ("host", host), ("connections", connections)]
             .map(|(reason, counter)| (reason, counter.load(Ordering::Relaxed)))
     }
 }
@@ -194,6 +225,11 @@ impl IntoResponse for Shut {
                 StatusCode::FORBIDDEN,
                 "a web page of elsewhere asked for this",
                 "ask from the monitor's own page, or with a command",
+            ),
+            Self::Host => (
+                StatusCode::FORBIDDEN,
+                "a monitor that asks for no token isn't answered for by a name that a web page may have given it",
+                "ask by its address or `localhost`, or name a file of tokens under [http]",
             ),
         };
         let mut response = Refused::new(status, error, hint).into_response();
@@ -233,6 +269,25 @@ mod tests {
             assert_eq!(shown(&headers(&[("authorization", text)])), token, "{text:?}");
         }
         assert_eq!(shown(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn an_address_and_a_name_of_one_word_are_names_that_nobody_can_take() {
+        for (host, taken) in [
+            ("127.0.0.1:2329", false),
+            ("[::1]:2329", false),
+            ("[::1]", false),
+            ("localhost:2329", false),
+            ("LOCALHOST", false),
+            ("monitor:2329", false),
+            ("evil.example:2329", true),
+            ("127.0.0.1.evil.example", true),
+            ("localhost.evil.example", true),
+            ("", true),
+        ] {
+            assert_eq!(rebound(&headers(&[("host", host)])), taken, "{host}");
+        }
+        assert!(!rebound(&HeaderMap::new()), "no browser leaves it out");
     }
 
     #[test]

@@ -41,7 +41,7 @@ struct Scrape {
     events: u64,
     state_dir: Option<StateDir>,
     uptime_seconds: f64,
-    refusals: [(&'static str, u64); 4],
+    refusals: [(&'static str, u64); 5],
     refused: bool,
 }
 

@@ -68,6 +68,9 @@ const BODY_WITHIN: Duration = Duration::from_secs(5);
 /// How long open requests have to end when the server stops.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
+/// How many looks at all groups are taken at once.
+const SURVEYS: usize = 2;
+
 /// How many pages of nodes are gathered at once.
 const WALKS: usize = 4;
 
@@ -100,6 +103,8 @@ pub struct Server {
 struct App {
     control: Control,
     walks: Semaphore,
+    /// Of looks at all groups: each copies what was heard from them.
+    surveys: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     door: watch::Receiver<Arc<Door>>,
     refusals: Arc<Refusals>,
@@ -126,6 +131,7 @@ pub fn start(listener: std::net::TcpListener, control: Control, access: &Access,
     let app = App {
         control,
         walks: Semaphore::new(WALKS),
+        surveys: Arc::new(Semaphore::new(SURVEYS)),
         streams: Arc::new(Semaphore::new(most.div_ceil(2))),
         door: let_in,
         refusals,
