@@ -80,7 +80,7 @@ pub(super) struct Brief {
 const POLL: Duration = Duration::from_millis(200);
 /// What was decided so long ago can be read by now.
 const SETTLE: Duration = Duration::from_millis(300);
-/// A monitor that gives no answer for so long is lost.
+/// A monitor that can't be asked for so long is lost.
 const PATIENCE: Span = Span::from_secs(3);
 /// Events per request, the most that there are.
 const PAGE: usize = 10_000;
@@ -143,11 +143,14 @@ struct Look {
 
 impl Look {
     fn follow(&mut self, news: &Sender<News>, finished: &Receiver<u64>) {
-        let mut answered = self.clock.now();
+        // A question may take as long to fail as the monitor was stopped: what counts is how long none succeeds since.
+        let mut failing: Option<Instant> = None;
         loop {
-            match self.poll(news) {
-                Ok(()) => answered = self.clock.now(),
-                Err(error) if self.clock.now().since(answered) > PATIENCE => {
+            let answer = self.poll(news);
+            let now = self.clock.now();
+            match answer {
+                Ok(()) => failing = None,
+                Err(error) if now.since(*failing.get_or_insert(now)) > PATIENCE => {
                     let _ =
                         news.send(News::Lost(error.context("the monitor was lost while its verdicts were followed")));
                     return;

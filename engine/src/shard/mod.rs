@@ -8,7 +8,7 @@
 //!   queries ◄──answers──  between two rounds
 //! ```
 //!
-//! A round receives at most 16 batches before it looks at anything else, so that a flood
+//! A round receives at most 16 batches, for 4 ms, before it looks at anything else, so that a flood
 //! can't keep questions waiting. It does keep verdicts waiting: nobody is declared silent beyond the
 //! horizon, the instant up to which every shard has emptied its sockets. While a socket never
 //! empties nobody is accused, and the report says how far behind we are.
@@ -46,6 +46,9 @@ use watch::LoopWatch;
 
 /// Batches that one round takes from each socket before it looks at anything else.
 const ROUND: usize = 16;
+
+/// How long that may take: heartbeats of new nodes cost ten times as much as others.
+const ROUND_MAX: Span = Span::from_millis(4);
 
 /// Questions answered in one round.
 const ANSWERS: usize = 8;
@@ -265,6 +268,9 @@ impl Shard {
                 if received.drained() {
                     found = Look::Empty;
                     seen = seen.min(before);
+                    break;
+                }
+                if reading.now.since(self.watch.begun()) > ROUND_MAX {
                     break;
                 }
             }

@@ -37,6 +37,11 @@ impl LoopWatch {
         worked
     }
 
+    /// When the work began that isn't over.
+    pub(super) const fn begun(&self) -> Instant {
+        self.woken
+    }
+
     /// The longest gap of the last ten to twenty seconds.
     pub(super) fn gap_max(&mut self, now: Instant) -> Span {
         self.note(now, Span::ZERO);
