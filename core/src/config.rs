@@ -278,7 +278,7 @@ impl Config {
         let Plan { share, hash_key, .. } = other.plan;
         let same_share = self.plan.share == share;
         let guard = match (&other.plan.guard, self.plan.guard) {
-            (Some(former), Some(guard)) if former.labels == guard.labels => Some(guard),
+            (Some(former), Some(guard)) => Some(GuardSettings { labels: former.labels.clone(), ..guard }),
             (former, Some(_) | None) => former.clone(),
         };
         let flapping = other.plan.flapping.and(self.plan.flapping).or(other.plan.flapping);

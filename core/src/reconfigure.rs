@@ -111,6 +111,11 @@ impl Monitor {
         Ok(core::mem::replace(&mut self.config, config))
     }
 
+    /// Whether there is room for all groups of another configuration, with those that nodes have declared so far.
+    pub fn has_room_for(&self, config: &Config) -> bool {
+        self.groups.has_room(config)
+    }
+
     /// Whether every node is judged by the configuration in force.
     pub const fn is_settled(&self) -> bool {
         self.settling.open.is_none()

@@ -257,8 +257,11 @@ impl Daemon {
     ///
     /// # Errors
     /// Something of it can't be used: then everything stays as it was, and the status says so.
-    pub fn reload(&mut self, setup: &Setup) -> anyhow::Result<Vec<String>> {
-        let kept = self.reloading.apply(setup, self.http.as_ref());
+    ///
+    /// While shards are waited for, which may take some seconds, `meanwhile` is called several times each. If it says
+    /// false, nothing changes.
+    pub fn reload(&mut self, setup: &Setup, mut meanwhile: impl FnMut() -> bool) -> anyhow::Result<Vec<String>> {
+        let kept = self.reloading.apply(setup, self.http.as_ref(), &mut meanwhile);
         if let Err(error) = &kept {
             self.reload_refused(format!("{error:#}"));
         }

@@ -16,6 +16,7 @@ pub mod key;
 pub mod model;
 pub mod privileges;
 pub mod profile;
+pub mod proposal;
 pub mod pulse;
 pub mod query;
 mod rate;

@@ -8,16 +8,17 @@
 use std::sync::Arc;
 
 use crossbeam::channel::{Sender, TrySendError};
-use systole_core::auth::{KeyRing, Mode, REASONS, Use};
-use systole_core::config::{Config, Settings};
+use systole_core::auth::{Mode, REASONS, Use};
+use systole_core::config::Settings;
 use systole_core::counters::Counters;
 use systole_core::event::Evidence;
 use systole_core::guard::{Order, Tally};
-use systole_core::{Instant, Liveness, NodeId, NotReconfigured, Payload, Span, Withheld};
+use systole_core::{Instant, Liveness, NodeId, Payload, Span, Withheld};
 use tokio::sync::oneshot;
 
 use crate::model::Counts;
 use crate::profile::Profile;
+use crate::proposal::Proposal;
 
 /// How many records one slice of a table looks at.
 pub const SLICE: usize = 2_048;
@@ -33,8 +34,8 @@ pub enum Query {
     Node(NodeId, oneshot::Sender<Option<Row>>),
     /// To do what somebody who knows better says of a hold. Answers whether there is one.
     Order(Box<str>, Order, oneshot::Sender<bool>),
-    /// To judge by another configuration, now or once the change before is worked off. Answers with the former one.
-    Reconfigure(Box<Config>, KeyRing, Sender<Result<Config, NotReconfigured>>),
+    /// To judge by another configuration, if all other shards can too.
+    Reconfigure(Box<Proposal>),
     /// The nodes that pass the filter among the [`SLICE`] places from `from` on, `most` at most.
     Slice {
         /// The first place to look at.
@@ -235,6 +236,12 @@ pub struct ShardHandle {
 }
 
 impl ShardHandle {
+    /// Wakes the shard, to look at what it was handed before.
+    pub fn wake(&self) {
+        // One that can't be woken comes round by itself.
+        let _ = self.waker.wake();
+    }
+
     /// Puts a question and wakes the shard.
     ///
     /// # Errors

@@ -6,14 +6,18 @@
 //! ```
 //!
 //! Sockets, threads and folders stay what they were at the start; each key of theirs that was
-//! written anew is named. A shard takes its configuration between two rounds, and works it off while
-//! heartbeats go on.
+//! written anew is named. Shards take their configurations when all are ready (`proposal.rs`), each
+//! between two rounds, and work them off while heartbeats go on.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail};
-use crossbeam::channel::bounded;
+use anyhow::bail;
+use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
+use systole_core::NotReconfigured;
+use systole_core::auth::KeyRing;
+use systole_core::config::Config;
+use tracing::warn;
 
 use crate::clock::{Clock, rfc3339};
 use crate::config::Setup;
@@ -21,10 +25,20 @@ use crate::daemon::share_out;
 use crate::http::{Door, Server};
 use crate::key;
 use crate::model::{ConfigLoads, RefusedLoad};
+use crate::proposal::{Decision, Proposal, Vote};
 use crate::query::{Query, ShardHandle};
 
-/// How long a shard may take to work off the change before and take the next.
+/// How long the shards may take to work off the change before.
 const TAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long to leave a shard alone whose queue of questions is full.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How often whoever waits for us is heard.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a shard judged by before, or why it goes on doing so.
+type Former = Result<Config, NotReconfigured>;
 
 /// When the configuration was loaded, and why it wasn't the last time, for whoever asks.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +73,13 @@ impl Loads {
 
 impl Reloading {
     /// Puts in force what can be of `asked`, and says what stays as it was.
-    pub(crate) fn apply(&mut self, asked: &Setup, server: Option<&Server>) -> anyhow::Result<Vec<String>> {
+    /// While it waits it calls `meanwhile` several times a second, and gives up if that says so.
+    pub(crate) fn apply(
+        &mut self,
+        asked: &Setup,
+        server: Option<&Server>,
+        meanwhile: &mut dyn FnMut() -> bool,
+    ) -> anyhow::Result<Vec<String>> {
         let (setup, kept) = what_can_change(&self.setup, asked);
         if let Some(address) = setup.exposed().next().filter(|_| !setup.listen.insecure) {
             bail!(
@@ -70,18 +90,7 @@ impl Reloading {
         let door = Door::load(&setup.access)?;
         let keys = key::ring(setup.auth.mode, &setup.auth.keys)?;
         let configs = share_out(&setup.plan, self.shards.len())?;
-        let answers = self.shards.iter().zip(configs).map(|(shard, config)| {
-            let (reply, answer) = bounded(1);
-            shard.ask(Query::Reconfigure(Box::new(config), keys.clone(), reply)).map(|()| (shard.shard, answer))
-        });
-        for (shard, answer) in answers.collect::<Result<Vec<_>, _>>()? {
-            let former = answer.recv_timeout(TAKE_WITHIN);
-            // The former configuration may be large; it is dropped here and not where heartbeats wait.
-            drop(
-                former
-                    .map_err(|_| anyhow!("shard {shard} doesn't take it; it is stuck or stopping: see the log"))??,
-            );
-        }
+        self.put_in_force(configs, &keys, meanwhile)?;
         if let Some(server) = server {
             server.set_door(door);
         }
@@ -90,9 +99,87 @@ impl Reloading {
         Ok(kept)
     }
 
+    /// Has every shard judge by its configuration, or none.
+    fn put_in_force(
+        &self,
+        configs: Vec<Config>,
+        keys: &KeyRing,
+        meanwhile: &mut dyn FnMut() -> bool,
+    ) -> anyhow::Result<()> {
+        let decision = Decision::default();
+        let until = Instant::now() + TAKE_WITHIN;
+        let ready = self.propose(configs, keys, &decision, until, meanwhile);
+        let formers = ready.inspect_err(|_| {
+            decision.abort();
+            self.shards.iter().for_each(ShardHandle::wake);
+        })?;
+        decision.commit();
+        self.shards.iter().for_each(ShardHandle::wake);
+        for (shard, former) in self.shards.iter().zip(formers) {
+            match wait_for(&former, Instant::now() + TAKE_WITHIN, meanwhile) {
+                // The former configuration may be large; it is dropped here and not where heartbeats wait.
+                Some(former) => drop(former?),
+                None => warn!("shard {} was ready for the new configuration and hasn't taken it yet", shard.shard),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks every shard whether it could. If all can, gives back where their former configurations come.
+    fn propose(
+        &self,
+        configs: Vec<Config>,
+        keys: &KeyRing,
+        decision: &Decision,
+        until: Instant,
+        meanwhile: &mut dyn FnMut() -> bool,
+    ) -> anyhow::Result<Vec<Receiver<Former>>> {
+        let (mut votes, mut formers) = (Vec::new(), Vec::new());
+        for (shard, config) in self.shards.iter().zip(configs) {
+            let ((vote, voted), (former, taken)) = (bounded(1), bounded(1));
+            let (config, keys, decision) = (Box::new(config), keys.clone(), decision.clone());
+            let mut query = Query::Reconfigure(Box::new(Proposal { config, keys, decision, vote: Some(vote), former }));
+            while let Err(error) = shard.queries.try_send(query) {
+                if error.is_disconnected() || Instant::now() > until || !meanwhile() {
+                    bail!("shard {} can't be asked; it is overwhelmed or stopping: see the log", shard.shard);
+                }
+                std::thread::sleep(ASK_AGAIN);
+                query = error.into_inner();
+            }
+            shard.wake();
+            votes.push(voted);
+            formers.push(taken);
+        }
+        for (shard, vote) in self.shards.iter().zip(votes) {
+            match wait_for(&vote, until, meanwhile) {
+                Some(Vote::Ready) => {}
+                Some(Vote::NoRoom) => bail!(
+                    "shard {} can't tell apart as many groups as there would be with those that nodes have declared; \
+                     name fewer, or start the monitor anew",
+                    shard.shard
+                ),
+                None => {
+                    bail!("shard {} isn't done with the change before, or stuck, or stopping: see the log", shard.shard)
+                }
+            }
+        }
+        Ok(formers)
+    }
+
     /// Notes that what is in force stays so because of `error`.
     pub(crate) fn refuse(&self, error: String) {
         self.loads.refused(self.clock, error);
+    }
+}
+
+/// What comes, unless it is too late or `meanwhile` says to give up.
+fn wait_for<T>(from: &Receiver<T>, until: Instant, meanwhile: &mut dyn FnMut() -> bool) -> Option<T> {
+    loop {
+        match from.recv_timeout(LOOK) {
+            Ok(it) => return Some(it),
+            Err(RecvTimeoutError::Timeout) if Instant::now() < until && meanwhile() => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+        }
     }
 }
 
@@ -121,10 +208,15 @@ fn what_can_change(in_force: &Setup, asked: &Setup) -> (Setup, Vec<String>) {
     keep("retain_max under [events]", &in_force.events.retain_max, &mut setup.events.retain_max, &mut kept);
     keep("every under [snapshot]", &in_force.snapshot.every, &mut setup.snapshot.every, &mut kept);
     keep("state_dir", &in_force.state_dir, &mut setup.state_dir, &mut kept);
-    let labels = |setup: &Setup| setup.plan.guard.as_ref().map(|guard| guard.labels.clone());
-    if labels(in_force) != labels(asked) {
-        setup.plan.guard.clone_from(&in_force.plan.guard);
-        kept.push(stays("whether there is a guard, and which labels it guards,"));
+    match (&in_force.plan.guard, &mut setup.plan.guard) {
+        (Some(in_force), Some(guard)) => {
+            keep("labels under [guard]", &in_force.labels, &mut guard.labels, &mut kept);
+        }
+        (None, None) => {}
+        (in_force, guard) => {
+            guard.clone_from(in_force);
+            kept.push(stays("whether there is a guard"));
+        }
     }
     if in_force.plan.flapping.is_some() != asked.plan.flapping.is_some() {
         setup.plan.flapping = in_force.plan.flapping;
@@ -162,5 +254,17 @@ mod tests {
         assert_eq!(kept.len(), 7, "{kept:#?}");
         assert!(kept[0].starts_with("udp under [listen] stays as it was"), "{kept:#?}");
         assert_eq!(what_can_change(&in_force, &in_force), (in_force.clone(), Vec::new()));
+    }
+
+    #[test]
+    fn the_numbers_of_the_guard_change_though_its_labels_stay() {
+        let asked = read("[guard]\nlabels = [\"rack\"]\nshare = 0.3\n").unwrap();
+        let (setup, kept) = what_can_change(&Setup::default(), &asked);
+        let guard = setup.plan.guard.expect("there is one");
+        assert_eq!((guard.labels.len(), guard.share), (0, 0.3));
+        assert!(matches!(&kept[..], [only] if only.starts_with("labels under [guard] stays as it was")), "{kept:?}");
+        let off = read("[guard]\nenabled = false\n").unwrap();
+        let (setup, kept) = what_can_change(&Setup::default(), &off);
+        assert!(setup.plan.guard.is_some() && kept[0].starts_with("whether there is a guard stays"), "{kept:?}");
     }
 }

@@ -226,9 +226,7 @@ fn reply(shard: u32, monitor: &mut Monitor, outlet: &mut Outlet, query: Query) {
             let now = outlet.clock.now();
             _ = reply.send(monitor.order(scope, order, now, outlet));
         }
-        Query::Reconfigure(config, _, reply) => {
-            drop(reply.send(monitor.reconfigure(*config, outlet.clock.now())));
-        }
+        Query::Reconfigure(proposal) => drop(proposal.proceed(monitor, outlet.clock.now())),
         Query::Slice { from, most, filter, reply } => drop(reply.send(answer::slice(monitor, from, most, &filter))),
         Query::Beliefs { from, reply } => {
             drop(reply.send(answer::beliefs(monitor, from, outlet.clock.read())));

@@ -192,7 +192,11 @@ impl Running<'_> {
         let whole = loop {
             select! {
                 recv(signals) -> told => match told {
-                    Ok(Told::Reload) => self.reload(),
+                    Ok(Told::Reload) => {
+                        if self.reload(signals) {
+                            break true;
+                        }
+                    }
                     Ok(Told::Stop) | Err(_) => break true,
                 },
                 recv(ticks) -> _ => {
@@ -228,11 +232,23 @@ impl Running<'_> {
         }
     }
 
-    /// Puts in force what the file says now; if anything is wrong with it, nothing.
-    fn reload(&mut self) {
+    /// Puts in force what the file says now; if anything is wrong with it, nothing. Says whether it was told to stop
+    /// meanwhile.
+    fn reload(&mut self, signals: &Receiver<Told>) -> bool {
         self.service.reloading();
+        let (service, mut stop, mut again) = (&self.service, false, false);
+        let meanwhile = || {
+            service.alive();
+            for told in signals.try_iter() {
+                match told {
+                    Told::Reload => again = true,
+                    Told::Stop => stop = true,
+                }
+            }
+            !stop
+        };
         match self.args.setup() {
-            Ok(setup) => match self.daemon.reload(&setup) {
+            Ok(setup) => match self.daemon.reload(&setup, meanwhile) {
                 Ok(kept) => {
                     config::warnings(&setup).into_iter().chain(kept).for_each(|warning| warn!("{warning}"));
                     info!("the configuration was loaded anew");
@@ -252,6 +268,8 @@ impl Running<'_> {
             }
         }
         self.service.ready(&status(&self.daemon));
+        // The file may have changed since it was read.
+        stop || again && self.reload(signals)
     }
 }
 

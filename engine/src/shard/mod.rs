@@ -23,13 +23,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver as Channel, Sender};
+use crossbeam::channel::Receiver as Channel;
 use mio::{Events, Interest, Poll, Token};
-use systole_core::auth::KeyRing;
-use systole_core::config::Config;
 use systole_core::counters::Counters;
 use systole_core::guard::ScopeName;
-use systole_core::{Backlog, Datagram, GroupIx, Instant, Monitor, NotReconfigured, Span, Trouble};
+use systole_core::{Backlog, Datagram, GroupIx, Instant, Monitor, Span, Trouble};
 
 pub use council::Council;
 pub use horizon::Horizon;
@@ -38,6 +36,7 @@ pub use outlet::{Handed, Outlet, Peer};
 
 use crate::answer;
 use crate::clock::{Arrivals, Clock, Reading};
+use crate::proposal::Proposal;
 use crate::pulse::Pulse;
 use crate::query::{Query, Report};
 use crate::rate::Rate;
@@ -104,14 +103,11 @@ struct Shard {
     /// When this shard's sockets were last seen empty.
     seen: Instant,
     counted: u64,
-    /// The configuration to judge by next, the keys that go with it, and where the former one goes.
-    next: Option<(Box<Config>, KeyRing, Reply)>,
+    /// What to judge by next.
+    next: Option<Box<Proposal>>,
     /// How many datagrams lost, and how many steps of the clock, the monitor was told of.
     confessed: (u64, u64),
 }
-
-/// Where a former configuration goes.
-type Reply = Sender<Result<Config, NotReconfigured>>;
 
 /// What a look at the sockets came to; of several sockets the worst counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -347,7 +343,7 @@ impl Shard {
                     let done = scope.is_some_and(|scope| self.parts.monitor.order(scope, order, now, sink));
                     _ = reply.send(done);
                 }
-                Query::Reconfigure(config, keys, reply) => self.next = Some((config, keys, reply)),
+                Query::Reconfigure(proposal) => self.next = Some(proposal),
                 Query::Slice { from, most, filter, reply } => {
                     drop(reply.send(answer::slice(monitor, from, most, &filter)));
                 }
@@ -362,16 +358,12 @@ impl Shard {
         self.parts.outlet.wake_self();
     }
 
-    /// Takes the next configuration once the change before is worked off. Says whether it did.
+    /// Does what is to be done about the next configuration. Says whether it is in force now.
     fn reconfigure(&mut self) -> bool {
-        let Some((config, keys, reply)) = self.next.take_if(|_| self.parts.monitor.is_settled()) else { return false };
-        let taken = self.parts.monitor.reconfigure(*config, self.parts.clock.now());
-        if taken.is_ok() {
-            self.parts.monitor.set_keys(keys);
-        }
-        // Whoever asked may have gone: then the answer is for nobody.
-        let _ = reply.send(taken);
-        true
+        let Some(proposal) = self.next.take() else { return false };
+        let (changed, undecided) = proposal.proceed(&mut self.parts.monitor, self.parts.clock.now());
+        self.next = undecided.map(Box::new);
+        changed
     }
 
     fn report(&mut self) -> Report {
