@@ -142,3 +142,51 @@ fn a_reader_that_has_had_enough_is_no_error() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(stderr(&output), "");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_nobody_could_be_let_in_by_is_a_fault_where_it_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let case = Case::new("[http]\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\ntokens = \"tokens\"\n");
+    let write = |name: &str, text: &str, mode| {
+        let path = case.dir.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("its mode");
+    };
+    let pair = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let (own, other) = (pair(), pair());
+    let lines = || {
+        let output = case.check(&[]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        stdout(&output).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let faults = lines();
+    assert!(
+        matches!(&faults[..], [cert, tokens]
+        if cert.starts_with("edge.toml:2:1: tls_cert: can't read cert.pem")
+            && tokens.starts_with("edge.toml:4:1: tokens: can't read tokens")),
+        "{faults:#?}"
+    );
+
+    write("cert.pem", &own.cert.pem(), 0o644);
+    write("key.pem", &other.signing_key.serialize_pem(), 0o600);
+    write("tokens", "nonsense\nmore of it\n", 0o600);
+    let faults = lines();
+    assert!(
+        matches!(&faults[..], [key, first, second]
+        if key.starts_with("edge.toml:3:1: cert.pem and key.pem don't go together")
+            && first.starts_with("edge.toml:4:1: tokens:1: ")
+            && second.starts_with("edge.toml:4:1: tokens:2: ")),
+        "{faults:#?}"
+    );
+
+    write("key.pem", &own.signing_key.serialize_pem(), 0o600);
+    write("tokens", "", 0o644);
+    let faults = lines();
+    assert!(matches!(&faults[..], [only] if only.contains(":4:1: tokens: tokens has mode 0644")), "{faults:#?}");
+
+    write("tokens", "", 0o600);
+    let output = case.check(&[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}

@@ -1,10 +1,11 @@
 //! `[http]`: who may ask, in which wrapping, and how many at once.
 //!
-//! Where to listen stands under `[listen]`. The files are only named here; whoever starts to
-//! answer opens them, and again at each reload.
+//! Where to listen stands under `[listen]`. What the files hold is judged by whoever is given, as that of
+//! keys is; whoever starts to answer opens them anew, and again at each reload.
 
 use std::path::PathBuf;
 
+use super::auth::{Look, Named};
 use super::fault::Faults;
 use super::section::Section;
 use super::value;
@@ -40,7 +41,7 @@ impl Default for Access {
     }
 }
 
-pub(super) fn access(mut section: Section<'_>, faults: &mut Faults) -> Access {
+pub(super) fn access(mut section: Section<'_>, look: Look<'_>, faults: &mut Faults) -> Access {
     let usual = Access::default();
     let tokens = section.read("tokens", faults, value::path);
     let cert = section.read("tls_cert", faults, value::path);
@@ -64,12 +65,22 @@ pub(super) fn access(mut section: Section<'_>, faults: &mut Faults) -> Access {
         (Ok(None), Ok(None)) | (Err(_), _) | (_, Err(_)) => None,
     };
     section.done(faults);
-    Access { tokens: tokens.unwrap_or_default(), tls, connections, connections_per_address }
+    let tokens = tokens.unwrap_or_default();
+    if let Some(Err(why)) = tokens.as_deref().map(|file| look(Named::Tokens(file))) {
+        // Each line of the file that is wrong is a fault.
+        why.lines().for_each(|why| faults.add(section.locate("tokens"), why.to_owned()));
+    }
+    if let Some(Err(why)) = tls.as_ref().map(|tls| look(Named::Tls(tls))) {
+        let key = if why.starts_with("tls_cert") { "tls_cert" } else { "tls_key" };
+        faults.add(section.locate(key), why);
+    }
+    Access { tokens, tls, connections, connections_per_address }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::read::read_looking;
     use crate::config::{Fault, read};
 
     #[test]
@@ -79,6 +90,25 @@ mod tests {
         let tls = Some(Tls { cert: "c".into(), key: "k".into() });
         let expected = Access { tokens: Some("t".into()), tls, connections: 7, connections_per_address: 3 };
         assert_eq!(read(text).unwrap().access, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_stands_where_it_is_named() {
+        let text = "[http]\ntokens = \"t\"\ntls_cert = \"c\"\ntls_key = \"k\"\n";
+        let faults = |tls: &str| {
+            let mut look = |named: Named<'_>| {
+                Err(match named {
+                    Named::Tokens(_) => "t:1: no".to_owned() + "\nt:3: no",
+                    Named::Tls(_) => tls.to_owned(),
+                    Named::Key(_) => "there is none".to_owned(),
+                })
+            };
+            let faults = read_looking(text, false, &mut look).unwrap_err();
+            faults.iter().map(Fault::to_string).collect::<Vec<_>>()
+        };
+        let tokens = ["2:1: t:1: no", "2:1: t:3: no"];
+        assert_eq!(faults("tls_cert: no"), [&tokens[..], &["3:1: tls_cert: no"]].concat());
+        assert_eq!(faults("c and k don't go together"), [&tokens[..], &["4:1: c and k don't go together"]].concat());
     }
 
     #[test]

@@ -3,19 +3,32 @@
 //! What is written is read here; the key files themselves are looked at by whoever is given, so that
 //! any text can be tried without touching the disk.
 
+use std::path::Path;
+
 use systole_core::auth::{KeyId, Mode, Suite};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::Auth;
 use super::fault::Faults;
 use super::read::or_usual;
 use super::section::{Section, Title};
 use super::value;
+use super::{Auth, Tls};
 use crate::key::Entry;
 
-/// Says what is wrong with the file of a key, in the second half of a sentence.
-pub(super) type Look<'l> = &'l mut dyn FnMut(&Entry) -> Result<(), String>;
+/// Says what is wrong with a file that is named, in whole sentences or the second half of one.
+pub(super) type Look<'l> = &'l mut dyn FnMut(Named<'_>) -> Result<(), String>;
+
+/// Files that a configuration names, by what they are for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Named<'n> {
+    /// A key of the fleet.
+    Key(&'n Entry),
+    /// The tokens of those who may ask.
+    Tokens(&'n Path),
+    /// The certificate and its key.
+    Tls(&'n Tls),
+}
 
 pub(super) fn read(mut section: Section<'_>, look: Look<'_>, faults: &mut Faults) -> Auth {
     let mode = section.read("mode", faults, mode);
@@ -55,7 +68,7 @@ fn key<'t>(item: &'t Spanned<DeValue<'t>>, look: Look<'_>, faults: &mut Faults) 
     let id = id.ok().flatten().and_then(|id| u8::try_from(id).ok()).and_then(KeyId::new);
     let (Some(id), Some(file)) = (id, file.ok().flatten()) else { return Ok(None) };
     let entry = Entry { id, suite, file };
-    if let Err(why) = look(&entry) {
+    if let Err(why) = look(Named::Key(&entry)) {
         faults.add(section.locate("file"), why);
     }
     Ok(Some(entry))
@@ -144,7 +157,8 @@ mod tests {
     fn what_is_wrong_with_a_key_file_stands_where_it_is_named() {
         let text = "[auth]\n[[auth.key]]\nid = 1\nfile = \"a\"\n[[auth.key]]\nid = 2\nfile = \"b\"\n";
         let mut asked = vec![];
-        let mut look = |entry: &Entry| {
+        let mut look = |named: Named<'_>| {
+            let Named::Key(entry) = named else { return Err("there is no other file".to_owned()) };
             asked.push(entry.id.number());
             if entry.id.number() == 2 { Err("key file b is no key".to_owned()) } else { Ok(()) }
         };

@@ -1,6 +1,7 @@
 //! The file that a configuration is read from.
 //!
-//! The one place of this folder that touches the disk, for it and for the files of keys that it names, so that all the rest can be tried on any text.
+//! The one place of this folder that touches the disk, for it and for the files that it names, so that all the rest can
+//! be tried on any text.
 
 use std::fmt;
 use std::io;
@@ -8,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use systole_core::auth::KeyRing;
 
-use super::Setup;
+use super::auth::Named;
 use super::fault::{Fault, Faults};
 use super::read::read_looking;
-use crate::key::{self, Entry};
+use super::{Access, Setup};
+use crate::http::Door;
+use crate::key;
 
 /// Why a file can't be used.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ pub enum Unusable {
     },
 }
 
-/// Reads the configuration in the file at `path`, and looks at the keys that it names; with `insecure` as if it said so
+/// Reads the configuration in the file at `path`, and looks at the files that it names; with `insecure` as if it said so
 /// itself.
 ///
 /// # Errors
@@ -40,7 +43,14 @@ pub enum Unusable {
 pub fn load(path: &Path, insecure: bool) -> Result<Setup, Unusable> {
     let bytes = std::fs::read(path).map_err(|error| Unusable::Unread { path: path.into(), error })?;
     let mut ring = KeyRing::default();
-    let mut look = |entry: &Entry| key::add(&mut ring, entry).map_err(|error| error.to_string());
+    let mut look = |named: Named<'_>| {
+        let access = match named {
+            Named::Key(entry) => return key::add(&mut ring, entry).map_err(|error| error.to_string()),
+            Named::Tokens(file) => Access { tokens: Some(file.into()), ..Access::default() },
+            Named::Tls(tls) => Access { tls: Some(tls.clone()), ..Access::default() },
+        };
+        Door::load(&access).map(drop).map_err(|error| format!("{error:#}"))
+    };
     text(&bytes)
         .and_then(|text| read_looking(text, insecure, &mut look))
         .map_err(|faults| Unusable::Faulty { path: path.into(), faults })

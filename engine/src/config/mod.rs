@@ -3,8 +3,8 @@
 //! [`Setup`] is the answer, whole and checked; without a file it is [`Setup::default`]. [`read`]
 //! makes it from a text and otherwise says everything that is wrong with that text at once, each
 //! fault with its line. What settings mean is judged by the core's `Config`; this folder knows how
-//! they are written and where they stand. It opens nothing but the file: whether an address can be
-//! bound is found out by whoever binds it.
+//! they are written and where they stand. It opens nothing but the file and those that it names:
+//! whether an address can be bound is found out by whoever binds it.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;

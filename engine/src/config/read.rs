@@ -46,7 +46,7 @@ pub fn read_insecure(text: &str) -> Result<Setup, Vec<Fault>> {
     read_looking(text, true, &mut |_| Ok(()))
 }
 
-/// Reads a configuration and lets `look` judge the file of each key.
+/// Reads a configuration and lets `look` judge the files that it names.
 pub(super) fn read_looking(text: &str, insecure: bool, look: Look<'_>) -> Result<Setup, Vec<Fault>> {
     read_told(text, Told { insecure }, look)
 }
@@ -85,7 +85,7 @@ fn setup<'t>(root: &'t DeTable<'t>, told: Told, look: Look<'_>, faults: &mut Fau
     let mut file = Section::new(Title::File, 0, Some(root));
     let state_dir = file.read("state_dir", faults, value::path).unwrap_or_default();
     let auth = auth::read(file.section("auth", faults), look, faults);
-    let access = access(file.section("http", faults), faults);
+    let access = access(file.section("http", faults), look, faults);
     let listen = listen(file.section("listen", faults), told, &auth, access.tokens.is_some(), faults);
     let events = events::events(file.section("events", faults), faults);
     let snapshot = events::snapshot(file.section("snapshot", faults), faults);
