@@ -351,14 +351,14 @@ pub(crate) mod tests {
 
     pub(crate) fn record(from: Liveness, to: Liveness, cause: Cause, at: u64, proof: Proof) -> Record {
         let what = What::Changed { node: "web-1".into(), group: "edge".into(), from, to, cause, proof };
-        Record { seq: 1, skipped: 0, at, what }
+        Record { seq: 1, skipped: 0, shard: 0, at, what }
     }
 
     /// A first heartbeat of the node with this name, without a number yet.
     pub(crate) fn named(node: &str, at: u64) -> Record {
         let (from, to, cause) = (Liveness::Unseen, Liveness::Alive, Cause::FirstHeartbeat);
         let what = What::Changed { node: node.into(), group: "g".into(), from, to, cause, proof: PROOF };
-        Record { seq: 0, skipped: 0, at, what }
+        Record { seq: 0, skipped: 0, shard: 0, at, what }
     }
 
     #[test]
@@ -393,7 +393,7 @@ pub(crate) mod tests {
             ),
             (What::Overload { reason: Withheld::Backlog, over: true }, "overload (backlog) over at 12:03:02.100"),
         ] {
-            assert_eq!(event_reason(&Record { seq: 1, skipped: 0, at: T, what }), sentence);
+            assert_eq!(event_reason(&Record { seq: 1, skipped: 0, shard: 0, at: T, what }), sentence);
         }
     }
 

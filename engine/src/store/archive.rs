@@ -479,7 +479,7 @@ mod tests {
         let hold = What::Hold { scope: "group web".into(), change: guard::Change::Held, tally, until: T + 600_000 };
         let conflict = Told::Conflict { incarnation: 1, rival: 2, seq: 3 };
         let noted = What::Noted { node: "a".into(), group: "g".into(), liveness: Liveness::Suspect, note: conflict };
-        let notes = [(1, hold), (2, noted)].map(|(seq, what)| Record { seq, skipped: 0, at: T, what });
+        let notes = [(1, hold), (2, noted)].map(|(seq, what)| Record { seq, skipped: 0, shard: 0, at: T, what });
         let mut archive = place.archive();
         append(&mut archive, &notes);
         let page = place.reader().page(0, 10, 10, |_| true).expect("a page");

@@ -209,14 +209,14 @@ impl JournalWriter {
                 recv(events) -> first => match first {
                     Ok(first) => {
                         let records = iter::once(first).chain(events.try_iter().take(BATCH));
-                        self.append(records.filter(|record| chorus.is_news(record)));
+                        self.append(records.filter_map(|record| chorus.news(record)));
                     }
                     Err(_) => return,
                 },
                 recv(self.settle) -> reply => match reply {
                     Ok(reply) => {
                         let records = events.try_iter().take(events.len());
-                        self.append(records.filter(|record| chorus.is_news(record)));
+                        self.append(records.filter_map(|record| chorus.news(record)));
                         // Whoever asked may have given up.
                         let _ = reply.try_send(self.memory.lock().numbered);
                     }

@@ -14,6 +14,8 @@ pub struct Record {
     pub seq: u64,
     /// How many events were lost before this one: as many numbers stay empty.
     pub skipped: u64,
+    /// The shard that says it; 0 until that is known.
+    pub shard: u32,
     /// When it was decided, in milliseconds since 1970.
     pub at: u64,
     /// What happened.
@@ -140,7 +142,7 @@ impl Record {
             cause: transition.cause,
             proof: Proof::of(&transition.evidence, transition.at, reading, dropped),
         };
-        Self { seq: 0, skipped: 0, at: reading.unix_millis(transition.at), what }
+        Self { seq: 0, skipped: 0, shard: 0, at: reading.unix_millis(transition.at), what }
     }
 
     /// Takes down a note.
@@ -162,7 +164,7 @@ impl Record {
             }
             Note::Overload { at, reason, over } => (at, What::Overload { reason, over }),
         };
-        Self { seq: 0, skipped: 0, at: unix(at), what }
+        Self { seq: 0, skipped: 0, shard: 0, at: unix(at), what }
     }
 
     /// The node that it is about, if it is about one.
