@@ -87,6 +87,8 @@ pub(super) struct DiskWriter {
     /// When to remove old events again.
     pub(super) trim_at: Instant,
     pub(super) trim_failing: bool,
+    /// Whether it was said that what is lent can't be noted.
+    pub(super) lend_failing: bool,
 }
 
 impl Disk {
@@ -362,10 +364,18 @@ impl DiskWriter {
     /// Lets readers go on with what can't be written.
     fn tell_unwritten(&mut self) {
         let numbered = self.memory.numbered();
-        if numbered > self.memory.written()
-            && let Err(error) = self.numbers.lend(numbered)
-        {
-            debug!("event numbers up to {numbered} may be given again after a restart: {error}");
+        if numbered > self.memory.written() {
+            let lent = self.numbers.lend(numbered);
+            let failed_before = std::mem::replace(&mut self.lend_failing, lent.is_err());
+            if let Err(error) = lent
+                && !failed_before
+            {
+                let dir = self.disk.folder.path().display();
+                error!(
+                    "state directory {dir}: event numbers from here on may be given again after a restart, as it can be \
+                     noted neither on the disk nor in memory that they are told: {error}"
+                );
+            }
         }
         self.memory.tell(numbered);
     }

@@ -71,7 +71,14 @@ impl State {
         };
         // A journal that was kept aside, or can't be read, doesn't say how far numbers were used.
         let written = span.as_ref().ok().filter(|_| !refused).map(|span| span.map_or(0, |(_, last)| last));
-        let used = numbers.used(written).max(after);
+        let used = numbers.used(written).with_context(|| {
+            format!(
+                "can't read {}, nor how far events.db beside it goes: event numbers that were told would be told again; let \
+                 the user that systole runs as read both, or name another directory with --state-dir",
+                folder.numbers().display()
+            )
+        })?;
+        let used = used.max(after);
         let ends_with = span.as_ref().ok().copied().flatten().map_or(0, |(_, last)| last);
         let memory = Arc::new(Memory::new(setup.events.keep, used, ends_with));
         let first = span.ok().flatten().map(|(first, _)| first);
@@ -116,6 +123,7 @@ impl State {
             retention,
             trim_at: clock.now(),
             trim_failing: false,
+            lend_failing: false,
         };
         let writer = spawn("systole-disk", move || writer.run(&woken))?;
         let (stop, stopped) = bounded(0);
@@ -305,5 +313,32 @@ mod tests {
             latest.changed().await.expect("it lives");
         }
         monitor.end();
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_can_not_be_read_is_not_begun_anew() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut monitor = Life::begin(dir.path());
+        monitor.push(3).await;
+        monitor.end();
+        let (numbers, events) = (dir.path().join("numbers"), dir.path().join("events.db"));
+        // Root reads whatever has a mode, but no folder.
+        let in_the_way = |path: &Path| {
+            std::fs::rename(path, path.with_extension("aside")).expect("it is there");
+            std::fs::create_dir(path).expect("made");
+        };
+        in_the_way(&numbers);
+        let mut monitor = Life::begin(dir.path());
+        assert!(monitor.journal.last() > 3, "the database says how far they went");
+        monitor.push(1).await;
+        monitor.end();
+
+        in_the_way(&events);
+        let setup = Setup::default();
+        let Err(refused) = State::open(dir.path(), &setup, Clock::start()) else { panic!("it is begun anew") };
+        let refused = format!("{refused:#}");
+        assert!(refused.contains(&numbers.display().to_string()) && refused.contains("--state-dir"), "{refused}");
+        std::fs::remove_dir(&numbers).expect("it is there");
+        State::open(dir.path(), &setup, Clock::start()).expect("a disk that fails is no reason not to start");
     }
 }
