@@ -121,6 +121,15 @@ impl Archive {
         span(&self.db)
     }
 
+    /// When its last event was, in milliseconds since 1970; nothing if it is empty.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub(super) fn last_at(&self) -> rusqlite::Result<Option<u64>> {
+        let at: Option<String> = self.db.query_row(LAST_AT, [], |row| row.get(0)).optional()?;
+        Ok(at.as_deref().map(unix_millis))
+    }
+
     /// Adds events and the last of them is on the disk when this returns. All or none.
     ///
     /// # Errors
@@ -330,6 +339,11 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Option<Event>> {
     Ok(serde_json::from_value(Value::Object(fields)).ok())
 }
 
+/// Nothing sensible is 1970.
+fn unix_millis(at: &str) -> u64 {
+    at.parse::<jiff::Timestamp>().map_or(0, |at| at.as_millisecond().try_into().unwrap_or(0))
+}
+
 /// Nothing for an event that isn't about a node's belief.
 fn read_change(row: &Row<'_>) -> rusqlite::Result<Option<Change>> {
     let (at, node, group): (String, Option<String>, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -348,7 +362,7 @@ fn read_change(row: &Row<'_>) -> rusqlite::Result<Option<Change>> {
         id,
         name: (!node.starts_with('#')).then(|| node.into()),
         group: group.map(Box::from),
-        at: at.parse::<jiff::Timestamp>().map_or(0, |at| at.as_millisecond().try_into().unwrap_or(0)),
+        at: unix_millis(&at),
         anew: to.is_none(),
         to,
         last,
@@ -399,6 +413,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"#;
 const PAGE: &str = r#"
 SELECT seq, at, node, "group", "from", "to", cause, reason, evidence, more
 FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"#;
+
+const LAST_AT: &str = "SELECT at FROM events ORDER BY seq DESC LIMIT 1";
 
 const CHANGES: &str = r#"SELECT at, node, "group", "to", cause, belief FROM events WHERE seq > ? ORDER BY seq"#;
 

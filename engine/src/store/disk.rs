@@ -20,6 +20,7 @@ use systole_core::{Instant, Span};
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info, warn};
 
+use super::age::Age;
 use super::archive::{Archive, Old, Reader};
 use super::folder::Folder;
 use super::journal::Memory;
@@ -84,6 +85,8 @@ pub(super) struct DiskWriter {
     pub(super) archive: Option<Archive>,
     pub(super) numbers: Numbers,
     pub(super) retention: Events,
+    /// By what events are old; nothing until the journal could be read.
+    pub(super) age: Option<Age>,
     /// When to remove old events again.
     pub(super) trim_at: Instant,
     pub(super) trim_failing: bool,
@@ -355,6 +358,9 @@ impl DiskWriter {
         }
         self.disk.forget_reader();
         let span = archive.span()?;
+        if self.age.is_none() {
+            self.age = Some(Age::after(archive.last_at()?, self.disk.clock.read()));
+        }
         // A batch whose commit failed may be there all the same.
         self.memory.note_written(span.map_or(0, |(_, last)| last));
         self.disk.first.store(span.map_or(0, |(first, _)| first), Ordering::Relaxed);
@@ -387,8 +393,8 @@ impl DiskWriter {
         let (over, far_over) = (self.retention.retain_max, self.retention.retain_max.saturating_mul(2));
         // Without a newer snapshot old events stay, but not for ever.
         let over = last.saturating_sub(over).min(free).max(last.saturating_sub(far_over));
-        let before = self.disk.unix_millis().saturating_sub(self.retention.retain.millis());
-        let Some(archive) = &mut self.archive else { return };
+        let (Some(archive), Some(age)) = (&mut self.archive, self.age) else { return };
+        let before = age.before(self.retention.retain, self.disk.clock.read());
         let trimmed = archive.trim(over, &rfc3339(before), free).and_then(|more| Ok((more, archive.span()?)));
         match trimmed {
             Ok((more, span)) => {
@@ -420,3 +426,58 @@ const RETRY: Span = Span::from_secs(1);
 const TRIM: Span = Span::from_secs(60);
 /// How many may read from the disk at once.
 const READERS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::tests::named;
+    use crate::store::Record;
+
+    const DAY: u64 = 86_400_000;
+
+    /// A journal with an event for each of these days before today, as the next life finds it.
+    fn writer(dir: &std::path::Path, ago: &[u64], retention: Events) -> DiskWriter {
+        let clock = Clock::start();
+        let folder = Arc::new(Folder::open(dir).expect("it is free"));
+        let (mut archive, _) = Archive::open(&folder).expect("it opens");
+        let numbers = Numbers::read(&folder.numbers());
+        let disk = Arc::new(Disk::new(clock, Arc::clone(&folder), &numbers, Some(1)));
+        let now = disk.unix_millis();
+        let records = (1..).zip(ago).map(|(seq, ago)| Record { seq, ..named("n", now - ago * DAY) });
+        archive.append(records.map(|record| (show::event(&record), record.known()))).expect("it is written");
+        disk.free.store(u64::MAX >> 1, Ordering::Relaxed);
+        let last = ago.len() as u64;
+        DiskWriter {
+            memory: Arc::new(Memory::new(10, last, last)),
+            age: Some(Age::after(archive.last_at().expect("it is read"), clock.read())),
+            archive: Some(archive),
+            numbers,
+            retention,
+            trim_at: clock.now(),
+            trim_failing: false,
+            lend_failing: false,
+            disk,
+        }
+    }
+
+    fn left(writer: &DiskWriter) -> Option<(u64, u64)> {
+        writer.archive.as_ref().expect("it is open").span().expect("it is read")
+    }
+
+    #[test]
+    fn a_clock_that_was_set_forward_does_not_empty_the_journal() {
+        let retain = Span::from_secs(30 * 86_400);
+        let retention = Events { retain, ..Events::default() };
+        // The last event was just told, a clock ago.
+        for (ago, kept) in [(&[400, 31, 29, 0][..], 3), (&[480, 440, 428, 420, 400], 3), (&[500, 400], 2)] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let mut writer = writer(dir.path(), ago, retention);
+            writer.trim();
+            assert_eq!(left(&writer), Some((kept, ago.len() as u64)), "{ago:?}");
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut writer = writer(dir.path(), &[405, 404, 403, 402, 401], Events { retain_max: 2, ..retention });
+        writer.trim();
+        assert_eq!(left(&writer), Some((4, 5)), "there are never more than there may be");
+    }
+}

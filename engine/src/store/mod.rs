@@ -5,6 +5,7 @@
 //! the next. With a state directory there are two threads more: one writes events to the disk before
 //! they are told, one takes snapshots of what is believed. Neither ever holds up a shard.
 
+mod age;
 mod archive;
 mod carried;
 mod chorus;

@@ -15,6 +15,7 @@ use crossbeam::channel::{Sender, bounded};
 use systole_core::{Monitor, Span};
 use tracing::warn;
 
+use super::age::Age;
 use super::archive::{Archive, Reader};
 use super::disk::{Disk, DiskWriter};
 use super::folder::Folder;
@@ -114,6 +115,9 @@ impl State {
     pub fn keep(self, shards: Vec<ShardHandle>) -> anyhow::Result<(Keeping, Journal, JournalWriter)> {
         let Self { folder, disk, memory, archive, numbers, retention, every, clock, .. } = self;
         let (wake, woken) = bounded(1);
+        // If it can't be read now, it is asked when it can be.
+        let last_at = archive.as_ref().and_then(|archive| archive.last_at().ok());
+        let age = last_at.map(|last_at| Age::after(last_at, clock.read()));
         let (journal, journal_writer) = Journal::on(Arc::clone(&memory), Arc::clone(&disk), wake);
         let writer = DiskWriter {
             disk: Arc::clone(&disk),
@@ -121,6 +125,7 @@ impl State {
             archive,
             numbers,
             retention,
+            age,
             trim_at: clock.now(),
             trim_failing: false,
             lend_failing: false,
