@@ -31,8 +31,8 @@
 //! assert!(wake <= start + Span::from_millis(3_250));
 //!
 //! let later = start + Span::from_secs(60);
-//! while monitor.poll_timeout().is_some_and(|at| at <= later) {
-//!     monitor.turn(later, &[], Backlog::Drained, &mut Print);
+//! while let Some(wake) = monitor.poll_timeout().filter(|wake| *wake <= later) {
+//!     monitor.turn(wake, &[], Backlog::Drained, &mut Print);
 //! }
 //! let node = monitor.node(monitor.find(&systole_core::NodeId::of("web-1")).unwrap()).unwrap();
 //! assert_eq!(node.liveness, Liveness::Failed);
