@@ -36,6 +36,8 @@ pub(crate) struct Groups {
     by_name: BTreeMap<Box<str>, GroupIx>,
     /// Nodes at places below this are judged by the settings in force, the others by the former ones.
     settled: usize,
+    /// Room for so many that aren't there is kept for the configuration to come.
+    kept: usize,
 }
 
 impl Group {
@@ -78,7 +80,7 @@ impl Group {
 impl Groups {
     pub(crate) fn new(config: &Config) -> Self {
         let plan = config.plan();
-        let mut groups = Self { groups: Vec::new(), by_name: BTreeMap::new(), settled: usize::MAX };
+        let mut groups = Self { groups: Vec::new(), by_name: BTreeMap::new(), settled: usize::MAX, kept: 0 };
         // A rule may be about the default group itself.
         let default = plan.groups.iter().find(|rule| &*rule.name == DEFAULT_GROUP);
         groups.push(DEFAULT_GROUP, default.map_or(plan.default, |rule| rule.settings), default.is_some());
@@ -97,7 +99,8 @@ impl Groups {
         if let Some(found) = self.find(name) {
             return Some(found);
         }
-        let full = self.groups.len() >= usize::from(config.plan().limits.max_groups);
+        let len = self.groups.len();
+        let full = len >= usize::from(config.plan().limits.max_groups) || len + self.kept >= GROUPS_MAX;
         (!full).then(|| self.push(name, config.plan().default, false))
     }
 
@@ -117,13 +120,29 @@ impl Groups {
 
     /// Whether all groups that `config` needs could be told apart.
     pub(crate) fn has_room(&self, config: &Config) -> bool {
-        let rules = &config.plan().groups;
-        self.groups.len() + rules.iter().filter(|rule| self.find(&rule.name).is_none()).count() <= GROUPS_MAX
+        self.groups.len() + self.missing(config) <= GROUPS_MAX
+    }
+
+    /// Keeps the room that `config` needs from groups that nodes declare, instead of any kept before. Whether it is there.
+    pub(crate) fn keep_room(&mut self, config: &Config) -> bool {
+        let room = self.has_room(config);
+        self.kept = if room { self.missing(config) } else { 0 };
+        room
+    }
+
+    pub(crate) fn free_room(&mut self) {
+        self.kept = 0;
+    }
+
+    /// How many groups of `config` aren't there.
+    fn missing(&self, config: &Config) -> usize {
+        config.plan().groups.iter().filter(|rule| self.find(&rule.name).is_none()).count()
     }
 
     /// Puts other settings in force, for no node yet. Whether any differ from those before.
     pub(crate) fn reconfigure(&mut self, config: &Config) -> bool {
         let plan = config.plan();
+        self.kept = 0;
         for rule in &plan.groups {
             if self.find(&rule.name).is_none() {
                 self.push(&rule.name, rule.settings, true);

@@ -62,6 +62,7 @@ struct Open {
     regroup: bool,
     /// Whether other nodes are listed.
     relist: bool,
+    /// Whether intervals have other bounds.
     limits: bool,
     /// The next listed node, then the next place.
     listed: usize,
@@ -94,7 +95,8 @@ impl Monitor {
         let changed = self.groups.reconfigure(&config);
         let regroup = regroups(self.config.plan(), config.plan());
         let relist = self.config.listed() != config.listed() || regroup && !config.listed().is_empty();
-        let limits = self.config.plan().limits != config.plan().limits;
+        let bounds = |config: &Config| (config.plan().limits.interval_min, config.plan().limits.interval_max);
+        let limits = bounds(&self.config) != bounds(&config);
         if let (Some(guard), Some(settings)) = (&mut self.guard, &config.plan().guard) {
             guard.set(settings.clone());
         }
@@ -111,9 +113,16 @@ impl Monitor {
         Ok(core::mem::replace(&mut self.config, config))
     }
 
-    /// Whether there is room for all groups of another configuration, with those that nodes have declared so far.
-    pub fn has_room_for(&self, config: &Config) -> bool {
-        self.groups.has_room(config)
+    /// Whether [`reconfigure`](Self::reconfigure) would take such a configuration once the change before is worked off.
+    /// If so, that stays true: what room it needs is kept from groups that nodes declare, until it is taken or
+    /// [given up](Self::give_up).
+    pub fn prepare(&mut self, config: &Config) -> bool {
+        self.groups.keep_room(config)
+    }
+
+    /// What was prepared won't come.
+    pub fn give_up(&mut self) {
+        self.groups.free_room();
     }
 
     /// Whether every node is judged by the configuration in force.

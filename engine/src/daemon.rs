@@ -31,7 +31,7 @@ use crate::config::Setup;
 use crate::http::{self, Control, Door, Server};
 use crate::inherited::Inherited;
 use crate::key;
-use crate::pulse::Pulses;
+use crate::pulse::{Pulses, Rounds};
 use crate::query::ShardHandle;
 use crate::reload::{Loads, Reloading};
 use crate::shard::{self, Council, Horizon, Outlet, Parts, Peer, RESERVE, WAKER};
@@ -71,12 +71,11 @@ pub struct Daemon {
     udp: Vec<SocketAddr>,
     receive_buffer: usize,
     shards: Vec<JoinHandle<io::Result<Monitor>>>,
-    wakers: Vec<Arc<Waker>>,
     stop: Arc<AtomicBool>,
     journal: JoinHandle<()>,
     keeping: Option<Keeping>,
     restored: Option<Restored>,
-    pulses: Pulses,
+    rounds: Rounds,
     reloading: Reloading,
     http: Option<Server>,
 }
@@ -196,12 +195,11 @@ impl Bound {
             udp,
             receive_buffer,
             shards: running,
-            wakers,
             stop,
             journal,
             keeping,
             restored,
-            pulses,
+            rounds: Rounds::new(pulses, wakers),
             reloading,
             http: None,
         };
@@ -253,15 +251,18 @@ impl Daemon {
         keeping && !self.journal.is_finished() && self.shards.iter().all(|shard| !shard.is_finished())
     }
 
-    /// Puts another setup in force, and says what of it needs a new start.
+    /// Puts another setup in force, and says what of it needs a new start. That waits for the shards, up to ten seconds
+    /// until all can take it, and calls `meanwhile` several times in each; if that says false, it is given up.
     ///
     /// # Errors
-    /// Something of it can't be used: then everything stays as it was, and the status says so.
-    ///
-    /// While shards are waited for, which may take some seconds, `meanwhile` is called several times each. If it says
-    /// false, nothing changes.
-    pub fn reload(&mut self, setup: &Setup, mut meanwhile: impl FnMut() -> bool) -> anyhow::Result<Vec<String>> {
-        let kept = self.reloading.apply(setup, self.http.as_ref(), &mut meanwhile);
+    /// Something of it can't be used, or it was given up: then everything stays as it was, and the status says so.
+    pub fn reload(
+        &mut self,
+        setup: &Setup,
+        mut meanwhile: impl FnMut(&mut Rounds) -> bool,
+    ) -> anyhow::Result<Vec<String>> {
+        let Self { reloading, http, rounds, .. } = self;
+        let kept = reloading.apply(setup, http.as_ref(), &mut || meanwhile(rounds));
         if let Err(error) = &kept {
             self.reload_refused(format!("{error:#}"));
         }
@@ -273,13 +274,9 @@ impl Daemon {
         self.reloading.refuse(error);
     }
 
-    /// The threads that have gone no round since the last call. Wakes them all for the next.
-    pub fn standing(&mut self) -> Vec<&str> {
-        for waker in &self.wakers {
-            // One that can't be woken goes no round either.
-            let _ = waker.wake();
-        }
-        self.pulses.standing()
+    /// Whether all threads still go round.
+    pub const fn rounds(&mut self) -> &mut Rounds {
+        &mut self.rounds
     }
 
     /// Ends all threads and closes all sockets. Returns when nothing is left.
@@ -292,10 +289,7 @@ impl Daemon {
             server.stop();
         }
         self.stop.store(true, Ordering::Relaxed);
-        for waker in &self.wakers {
-            // One that can't be woken has ended already; joining it tells why.
-            let _ = waker.wake();
-        }
+        self.rounds.wake();
         let mut monitors = Vec::with_capacity(self.shards.len());
         for (index, shard) in self.shards.into_iter().enumerate() {
             let ended = shard.join().map_err(|_| anyhow!("shard {index} panicked; that is a bug, please report it"))?;

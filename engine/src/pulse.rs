@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
+use mio::Waker;
 
 /// One thread's count of its rounds.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,13 @@ pub struct Pulse(Arc<CachePadded<AtomicU64>>);
 /// Whoever looks.
 #[derive(Debug, Default)]
 pub struct Pulses(Vec<Seen>);
+
+/// Whoever looks, and what wakes those that may sleep.
+#[derive(Debug)]
+pub struct Rounds {
+    pulses: Pulses,
+    wakers: Vec<Arc<Waker>>,
+}
 
 #[derive(Debug)]
 struct Seen {
@@ -46,6 +54,27 @@ impl Pulses {
             before == seen.rounds
         };
         self.0.iter_mut().filter_map(|seen| look(seen).then_some(&*seen.thread)).collect()
+    }
+}
+
+impl Rounds {
+    /// Looks at these pulses, and wakes those who have a waker.
+    pub const fn new(pulses: Pulses, wakers: Vec<Arc<Waker>>) -> Self {
+        Self { pulses, wakers }
+    }
+
+    /// Wakes everybody who can be woken.
+    pub fn wake(&self) {
+        for waker in &self.wakers {
+            // One that can't be woken goes no round either, and whoever joins it learns why.
+            let _ = waker.wake();
+        }
+    }
+
+    /// The threads that have gone no round since the last call. Wakes them all for the next.
+    pub fn standing(&mut self) -> Vec<&str> {
+        self.wake();
+        self.pulses.standing()
     }
 }
 

@@ -10,6 +10,7 @@
 //! between two rounds, and work them off while heartbeats go on.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -17,7 +18,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use systole_core::NotReconfigured;
 use systole_core::auth::KeyRing;
 use systole_core::config::Config;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::clock::{Clock, rfc3339};
 use crate::config::Setup;
@@ -28,7 +29,7 @@ use crate::model::{ConfigLoads, RefusedLoad};
 use crate::proposal::{Decision, Proposal, Vote};
 use crate::query::{Query, ShardHandle};
 
-/// How long the shards may take to work off the change before.
+/// How long the shards may take until all are ready, and then until all have taken what they were ready for.
 const TAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long to leave a shard alone whose queue of questions is full.
@@ -39,6 +40,18 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What a shard judged by before, or why it goes on doing so.
 type Former = Result<Config, NotReconfigured>;
+
+/// What is waited for, and for how long.
+struct Patience<'m> {
+    until: Instant,
+    /// Does what can't wait. Says false to give up.
+    meanwhile: &'m mut dyn FnMut() -> bool,
+}
+
+/// Whoever waits for us is to end.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the monitor was told to stop meanwhile")]
+struct Stopped;
 
 /// When the configuration was loaded, and why it wasn't the last time, for whoever asks.
 #[derive(Clone, Debug, Default)]
@@ -107,19 +120,24 @@ impl Reloading {
         meanwhile: &mut dyn FnMut() -> bool,
     ) -> anyhow::Result<()> {
         let decision = Decision::default();
-        let until = Instant::now() + TAKE_WITHIN;
-        let ready = self.propose(configs, keys, &decision, until, meanwhile);
-        let formers = ready.inspect_err(|_| {
-            decision.abort();
-            self.shards.iter().for_each(ShardHandle::wake);
-        })?;
-        decision.commit();
+        let mut patience = Patience { until: Instant::now() + TAKE_WITHIN, meanwhile };
+        let formers = self.propose(configs, keys, &decision, &mut patience);
+        match &formers {
+            Ok(_) => decision.commit(),
+            Err(_) => decision.abort(),
+        }
         self.shards.iter().for_each(ShardHandle::wake);
-        for (shard, former) in self.shards.iter().zip(formers) {
-            match wait_for(&former, Instant::now() + TAKE_WITHIN, meanwhile) {
+        patience.until = Instant::now() + TAKE_WITHIN;
+        for (shard, former) in self.shards.iter().zip(formers?) {
+            // From here on every shard takes it, at the latest when it goes round again.
+            match patience.wait_for(&former) {
                 // The former configuration may be large; it is dropped here and not where heartbeats wait.
-                Some(former) => drop(former?),
-                None => warn!("shard {} was ready for the new configuration and hasn't taken it yet", shard.shard),
+                Ok(Some(Ok(former))) => drop(former),
+                Ok(Some(Err(error))) => {
+                    error!("shard {} was ready for the new configuration and refused it: {error}", shard.shard);
+                }
+                Ok(None) => warn!("shard {} takes the new configuration once it goes round again", shard.shard),
+                Err(Stopped) => break,
             }
         }
         Ok(())
@@ -131,8 +149,7 @@ impl Reloading {
         configs: Vec<Config>,
         keys: &KeyRing,
         decision: &Decision,
-        until: Instant,
-        meanwhile: &mut dyn FnMut() -> bool,
+        patience: &mut Patience<'_>,
     ) -> anyhow::Result<Vec<Receiver<Former>>> {
         let (mut votes, mut formers) = (Vec::new(), Vec::new());
         for (shard, config) in self.shards.iter().zip(configs) {
@@ -140,10 +157,10 @@ impl Reloading {
             let (config, keys, decision) = (Box::new(config), keys.clone(), decision.clone());
             let mut query = Query::Reconfigure(Box::new(Proposal { config, keys, decision, vote: Some(vote), former }));
             while let Err(error) = shard.queries.try_send(query) {
-                if error.is_disconnected() || Instant::now() > until || !meanwhile() {
+                if error.is_disconnected() || !patience.lasts()? {
                     bail!("shard {} can't be asked; it is overwhelmed or stopping: see the log", shard.shard);
                 }
-                std::thread::sleep(ASK_AGAIN);
+                thread::sleep(ASK_AGAIN);
                 query = error.into_inner();
             }
             shard.wake();
@@ -151,7 +168,7 @@ impl Reloading {
             formers.push(taken);
         }
         for (shard, vote) in self.shards.iter().zip(votes) {
-            match wait_for(&vote, until, meanwhile) {
+            match patience.wait_for(&vote)? {
                 Some(Vote::Ready) => {}
                 Some(Vote::NoRoom) => bail!(
                     "shard {} can't tell apart as many groups as there would be with those that nodes have declared; \
@@ -172,13 +189,19 @@ impl Reloading {
     }
 }
 
-/// What comes, unless it is too late or `meanwhile` says to give up.
-fn wait_for<T>(from: &Receiver<T>, until: Instant, meanwhile: &mut dyn FnMut() -> bool) -> Option<T> {
-    loop {
-        match from.recv_timeout(LOOK) {
-            Ok(it) => return Some(it),
-            Err(RecvTimeoutError::Timeout) if Instant::now() < until && meanwhile() => {}
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+impl Patience<'_> {
+    fn lasts(&mut self) -> Result<bool, Stopped> {
+        if (self.meanwhile)() { Ok(Instant::now() < self.until) } else { Err(Stopped) }
+    }
+
+    /// What comes, unless it is too late or nobody is left to send it.
+    fn wait_for<T>(&mut self, from: &Receiver<T>) -> Result<Option<T>, Stopped> {
+        loop {
+            match from.recv_timeout(LOOK) {
+                Ok(it) => return Ok(Some(it)),
+                Err(RecvTimeoutError::Timeout) if self.lasts()? => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(None),
+            }
         }
     }
 }
@@ -240,6 +263,9 @@ fn stays(what: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::read;
+    use crate::proposal::Pending;
+    use systole_core::config::{Limits, Plan, Rule, Settings};
+    use systole_core::{Backlog, Monitor, Span};
 
     #[test]
     fn what_can_change_changes_and_the_rest_is_named() {
@@ -263,8 +289,144 @@ mod tests {
         let guard = setup.plan.guard.expect("there is one");
         assert_eq!((guard.labels.len(), guard.share), (0, 0.3));
         assert!(matches!(&kept[..], [only] if only.starts_with("labels under [guard] stays as it was")), "{kept:?}");
+        // A monitor sees it alike, whatever it is handed.
+        let mut monitor = Monitor::new(Config::new(Setup::default().plan).unwrap(), now());
+        monitor.reconfigure(Config::new(asked.plan).unwrap(), now()).unwrap();
+        assert_eq!(monitor.config().plan().guard.as_ref(), Some(&guard));
         let off = read("[guard]\nenabled = false\n").unwrap();
         let (setup, kept) = what_can_change(&Setup::default(), &off);
         assert!(setup.plan.guard.is_some() && kept[0].starts_with("whether there is a guard stays"), "{kept:?}");
+        let (setup, kept) = what_can_change(&off, &Setup::default());
+        assert!(setup.plan.guard.is_none() && kept[0].starts_with("whether there is a guard stays"), "{kept:?}");
+    }
+
+    /// Two shards that are played by hand.
+    struct Shards {
+        reloading: Reloading,
+        queues: Vec<Receiver<Query>>,
+        monitors: Vec<Monitor>,
+        waiting: Vec<Pending>,
+        _polls: Vec<mio::Poll>,
+    }
+
+    const LONG: Span = Span::from_secs(77);
+
+    fn config(interval_max: Span, group: Option<&str>) -> Config {
+        let rule =
+            |name: &str| Rule { name: name.into(), settings: Settings::default(), matches: vec![], nodes: vec![] };
+        let limits = Limits { interval_max, ..Limits::default() };
+        Config::new(Plan { limits, groups: group.map(rule).into_iter().collect(), ..Plan::default() }).unwrap()
+    }
+
+    fn now() -> systole_core::Instant {
+        systole_core::Instant::from_nanos(1_000_000_000)
+    }
+
+    impl Shards {
+        fn new() -> Self {
+            let polls: Vec<_> = (0..2).map(|_| mio::Poll::new().unwrap()).collect();
+            let (senders, queues): (Vec<_>, Vec<_>) = (0..2).map(|_| bounded(1)).unzip();
+            let shards = (0..).zip(senders).zip(&polls).map(|((shard, queries), poll)| {
+                let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+                ShardHandle { shard, queries, waker }
+            });
+            let reloading = Reloading {
+                setup: Setup::default(),
+                shards: shards.collect(),
+                clock: Clock::start(),
+                loads: Loads::default(),
+            };
+            let monitors = (0..2).map(|_| Monitor::new(config(Span::from_secs(60), None), now())).collect();
+            Self { reloading, queues, monitors, waiting: vec![Pending::default(), Pending::default()], _polls: polls }
+        }
+
+        /// Puts a configuration in force while these shards go round and the others stand still, until there was
+        /// nothing to wait for or `rounds` were waited.
+        fn reload(&mut self, going: &[usize], mut rounds: u32) -> anyhow::Result<()> {
+            let configs = vec![config(LONG, Some("new")); 2];
+            let (monitors, waiting, queues) = (&mut self.monitors, &mut self.waiting, &self.queues);
+            self.reloading.put_in_force(configs, &KeyRing::default(), &mut || {
+                going.iter().for_each(|&shard| round(&mut monitors[shard], &mut waiting[shard], &queues[shard]));
+                rounds -= 1;
+                rounds > 0
+            })
+        }
+
+        /// Has all shards go round, those that stood still as well.
+        fn go_on(&mut self) {
+            for ((monitor, waiting), queue) in self.monitors.iter_mut().zip(&mut self.waiting).zip(&self.queues) {
+                round(monitor, waiting, queue);
+            }
+        }
+
+        /// Which shards judge by the new configuration.
+        fn taken(&self) -> Vec<bool> {
+            let taken = |monitor: &Monitor| monitor.config().plan().limits.interval_max == LONG;
+            self.monitors.iter().map(taken).collect()
+        }
+    }
+
+    fn round(monitor: &mut Monitor, waiting: &mut Pending, queue: &Receiver<Query>) {
+        if let Ok(Query::Reconfigure(proposal)) = queue.try_recv() {
+            waiting.put(proposal, monitor, now());
+        }
+        waiting.proceed(monitor, now());
+    }
+
+    #[test]
+    fn all_shards_take_it_when_all_are_ready() {
+        let mut shards = Shards::new();
+        shards.reload(&[0, 1], u32::MAX).unwrap();
+        shards.go_on();
+        assert_eq!(shards.taken(), [true, true]);
+    }
+
+    #[test]
+    fn a_queue_that_is_full_for_a_moment_is_asked_again() {
+        let mut shards = Shards::new();
+        shards.reloading.shards[1].queries.try_send(Query::Groups(None, tokio::sync::oneshot::channel().0)).unwrap();
+        shards.reload(&[0, 1], u32::MAX).unwrap();
+        assert_eq!(shards.taken(), [true, true]);
+    }
+
+    #[test]
+    fn a_shard_that_cannot_be_asked_keeps_all_from_changing() {
+        let mut shards = Shards::new();
+        shards.reloading.shards[1].queries.try_send(Query::Groups(None, tokio::sync::oneshot::channel().0)).unwrap();
+        let error = shards.reload(&[0], 3).unwrap_err();
+        assert!(error.to_string().contains("told to stop"), "{error}");
+        shards.go_on();
+        shards.go_on();
+        assert_eq!(shards.taken(), [false, false]);
+    }
+
+    #[test]
+    fn a_shard_that_looks_late_takes_nothing_and_nor_do_the_others() {
+        let mut shards = Shards::new();
+        shards.reload(&[0], 3).unwrap_err();
+        shards.go_on();
+        assert_eq!(shards.taken(), [false, false]);
+        shards.reload(&[0, 1], u32::MAX).unwrap();
+        assert_eq!(shards.taken(), [true, true]);
+    }
+
+    #[test]
+    fn one_shard_without_room_keeps_all_from_changing() {
+        let mut shards = Shards::new();
+        // As many groups as can be told apart: those of this configuration and of the one before.
+        let rule =
+            |i| Rule { name: format!("g{i}").into(), settings: Settings::default(), matches: vec![], nodes: vec![] };
+        let limits = Limits { max_groups: u16::MAX, ..Limits::default() };
+        for groups in [0..40_000, 40_000..65_535] {
+            let plan = Plan { limits, groups: groups.map(rule).collect(), ..Plan::default() };
+            shards.monitors[1].reconfigure(Config::new(plan).unwrap(), now()).unwrap();
+            while !shards.monitors[1].is_settled() {
+                shards.monitors[1].turn(now(), &[], Backlog::Drained, &mut ());
+            }
+        }
+        let error = shards.reload(&[0, 1], u32::MAX).unwrap_err();
+        assert!(error.to_string().starts_with("shard 1 can't tell apart as many groups"), "{error}");
+        shards.go_on();
+        assert_eq!(shards.taken(), [false, false]);
     }
 }

@@ -358,6 +358,58 @@ fn the_manager_hears_that_all_is_well_for_as_long_as_it_is() {
 }
 
 #[test]
+fn who_waits_for_a_shard_to_reload_still_looks_after_the_threads_and_can_be_told_to_stop() {
+    let manager = Manager::new();
+    let folder = Folder::new();
+    let path = folder.write("systole.toml", LISTEN);
+    let running = Running::of(systole().arg("--config").arg(&path).env("NOTIFY_SOCKET", &manager.path));
+    manager.wait_for("READY=1");
+    let stopped = Stopped::thread(running.pid(), "systole-shard-1");
+    folder.write("systole.toml", &format!("{LISTEN}[defaults]\ndetector = \"fixed:timeout=30m\"\n"));
+    let begun = Instant::now();
+    running.signal("HUP");
+    manager.wait_for("RELOADING=1");
+    running.line("systole-shard-1 stands still");
+    running.signal("TERM");
+    running.line("the former one stays in force");
+    manager.wait_for("STOPPING=1");
+    assert!(begun.elapsed() < Duration::from_secs(8), "it waited for the shard: {:?}", begun.elapsed());
+    drop(stopped);
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
+fn what_one_shard_does_not_take_in_time_no_shard_takes() {
+    let folder = Folder::new();
+    let path = folder.write("systole.toml", LISTEN);
+    let running = configured(&path);
+    let udp: SocketAddr = running.line("listening for heartbeats on udp ").parse().expect("an address");
+    let client = Client::new(&running.url()).expect("a URL");
+    let nodes = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    for i in 0..100 {
+        nodes.send_to(format!("hb edge-{i} interval=10m").as_bytes(), udp).expect("sent");
+    }
+    let before = wait_for(&client, |status| status.nodes.alive == 100).config.loaded_at;
+    let edge = |client: &Client| client.group("edge").unwrap().map_or(0, |group| group.nodes.alive);
+
+    let stopped = Stopped::thread(running.pid(), "systole-shard-1");
+    folder.write("systole.toml", &format!("{LISTEN}[[group]]\nname = \"edge\"\nmatch = {{ node = \"edge-*\" }}\n"));
+    running.signal("HUP");
+    running.line("the former one stays in force");
+    drop(stopped);
+    // The second answer of a shard comes after it has gone round.
+    let [_, _, status] = [(); 3].map(|()| wait_for(&client, |status| status.nodes.alive == 100));
+    assert_eq!((edge(&client), status.config.loaded_at), (0, before));
+    assert!(status.config.refused.is_some());
+
+    running.signal("HUP");
+    running.line("the configuration was loaded anew");
+    wait_for(&client, |_| edge(&client) == 100);
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
 fn nothing_is_left_of_the_privileges_that_it_took_to_bind() {
     let running = Running::start(&["--udp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
     running.line(", receive buffers of ");

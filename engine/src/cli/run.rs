@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use crossbeam::channel::{Receiver, bounded, select, tick};
@@ -25,6 +25,7 @@ use crate::config::{self, Http, SHARDS_MAX, Setup, Size, Unusable};
 use crate::daemon::{self, Daemon};
 use crate::inherited::Inherited;
 use crate::privileges;
+use crate::pulse::Rounds;
 use crate::service::Service;
 use crate::udp;
 
@@ -80,7 +81,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     announce(&daemon, asked);
     let service = Service::from_environment();
     service.ready(&status(&daemon));
-    Running { args: &args, daemon, service, standing: 0 }.until_told(&signals)
+    Running { args: &args, daemon, service }.until_told(&signals)
 }
 
 /// Whatever it took to bind, judging takes no privilege.
@@ -179,6 +180,13 @@ struct Running<'a> {
     args: &'a Args,
     daemon: Daemon,
     service: Service,
+}
+
+/// Tells whoever started us from time to time that we are alive.
+struct Vigil {
+    service: Service,
+    every: Duration,
+    ticks: Receiver<Instant>,
     /// Looks in a row at which some thread had made no round.
     standing: u32,
 }
@@ -186,25 +194,20 @@ struct Running<'a> {
 impl Running<'_> {
     /// Goes on until a signal comes or the monitor breaks.
     fn until_told(mut self, signals: &Receiver<Told>) -> anyhow::Result<ExitCode> {
-        // Twice within the time in which we must be heard of, and once more for a machine that is busy.
-        let look = self.service.watchdog().map_or(LOOK, |within| (within / 3).min(LOOK));
-        let ticks = tick(look);
+        let mut vigil = Vigil::of(self.service);
+        let mut meanwhile = None;
         let whole = loop {
-            select! {
-                recv(signals) -> told => match told {
-                    Ok(Told::Reload) => {
-                        if self.reload(signals) {
-                            break true;
-                        }
-                    }
-                    Ok(Told::Stop) | Err(_) => break true,
-                },
-                recv(ticks) -> _ => {
-                    if !self.daemon.is_whole() {
-                        break false;
-                    }
-                    self.look(look);
+            let told = meanwhile.take().or_else(|| {
+                select! {
+                    recv(signals) -> told => Some(told.unwrap_or(Told::Stop)),
+                    recv(vigil.ticks) -> _ => None,
                 }
+            });
+            match told {
+                Some(Told::Reload) => meanwhile = self.reload(&mut vigil, signals),
+                Some(Told::Stop) => break true,
+                None if self.daemon.is_whole() => vigil.look(self.daemon.rounds()),
+                None => break false,
             }
         };
         info!("stopping; a second signal ends it at once");
@@ -217,35 +220,20 @@ impl Running<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Says that we are alive, unless a thread stands still: then whoever started us may start us anew.
-    fn look(&mut self, every: Duration) {
-        let standing = self.daemon.standing();
-        if standing.is_empty() {
-            self.standing = 0;
-            return self.service.alive();
-        }
-        self.standing += 1;
-        // A tenth of a second on a busy machine is nothing to speak of.
-        let since = every * self.standing;
-        if since >= LOOK && since - every < LOOK {
-            error!("{} stands still; as long as it does, no watchdog is told that we are alive", standing.join(", "));
-        }
-    }
-
-    /// Puts in force what the file says now; if anything is wrong with it, nothing. Says whether it was told to stop
-    /// meanwhile.
-    fn reload(&mut self, signals: &Receiver<Told>) -> bool {
+    /// Puts in force what the file says now; if anything is wrong with it, nothing. Says what it was told meanwhile: to
+    /// stop, which ends it, or to reload once more, as the file may have changed since it was read.
+    fn reload(&mut self, vigil: &mut Vigil, signals: &Receiver<Told>) -> Option<Told> {
         self.service.reloading();
-        let (service, mut stop, mut again) = (&self.service, false, false);
-        let meanwhile = || {
-            service.alive();
-            for told in signals.try_iter() {
-                match told {
-                    Told::Reload => again = true,
-                    Told::Stop => stop = true,
-                }
+        let mut told = None;
+        let meanwhile = |rounds: &mut Rounds| {
+            if vigil.ticks.try_recv().is_ok() {
+                vigil.look(rounds);
             }
-            !stop
+            while told != Some(Told::Stop) {
+                let Ok(next) = signals.try_recv() else { return true };
+                told = Some(next);
+            }
+            false
         };
         match self.args.setup() {
             Ok(setup) => match self.daemon.reload(&setup, meanwhile) {
@@ -268,8 +256,30 @@ impl Running<'_> {
             }
         }
         self.service.ready(&status(&self.daemon));
-        // The file may have changed since it was read.
-        stop || again && self.reload(signals)
+        told
+    }
+}
+
+impl Vigil {
+    fn of(service: Service) -> Self {
+        // Twice within the time in which we must be heard of, and once more for a machine that is busy.
+        let every = service.watchdog().map_or(LOOK, |within| (within / 3).min(LOOK));
+        Self { service, every, ticks: tick(every), standing: 0 }
+    }
+
+    /// Says that we are alive, unless a thread stands still: then whoever started us may start us anew.
+    fn look(&mut self, rounds: &mut Rounds) {
+        let standing = rounds.standing();
+        if standing.is_empty() {
+            self.standing = 0;
+            return self.service.alive();
+        }
+        self.standing += 1;
+        // A tenth of a second on a busy machine is nothing to speak of.
+        let since = self.every * self.standing;
+        if since >= LOOK && since - self.every < LOOK {
+            error!("{} stands still; as long as it does, no watchdog is told that we are alive", standing.join(", "));
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub use outlet::{Handed, Outlet, Peer};
 
 use crate::answer;
 use crate::clock::{Arrivals, Clock, Reading};
-use crate::proposal::Proposal;
+use crate::proposal::Pending;
 use crate::pulse::Pulse;
 use crate::query::{Query, Report};
 use crate::rate::Rate;
@@ -104,7 +104,7 @@ struct Shard {
     seen: Instant,
     counted: u64,
     /// What to judge by next.
-    next: Option<Box<Proposal>>,
+    next: Pending,
     /// How many datagrams lost, and how many steps of the clock, the monitor was told of.
     confessed: (u64, u64),
 }
@@ -138,7 +138,7 @@ pub fn run(mut parts: Parts) -> io::Result<Monitor> {
         datagrams: 0,
         seen: reading.now,
         counted: 0,
-        next: None,
+        next: Pending::default(),
         confessed: (0, 0),
         parts,
     };
@@ -164,11 +164,11 @@ impl Shard {
             self.parts.monitor.trouble(now, Trouble::Stall(overslept));
             wake = self.round();
             self.answer();
-            if self.reconfigure() {
+            if self.next.proceed(&mut self.parts.monitor, self.parts.clock.now()) {
                 wake = Some(self.parts.clock.now());
             }
             let now = self.parts.clock.now();
-            let worked = self.watch.waits(now);
+            let worked = self.watch.worked(now);
             self.parts.monitor.trouble(now, Trouble::Stall(worked));
             // However little there is to do: how long we stood still shows only in a wait that should have ended.
             wake = wake.into_iter().chain(Some(now + AWAKE)).min();
@@ -215,7 +215,7 @@ impl Shard {
         let reading = self.parts.clock.read();
         self.parts.outlet.reading = reading;
         // If we were stopped since the wait ended, whoever is judged now must have the benefit of it.
-        let worked = self.watch.waits(reading.now);
+        let worked = self.watch.worked(reading.now);
         self.parts.monitor.trouble(reading.now, Trouble::Stall(worked));
         self.confess(reading.now);
         let again = self.parts.council.exchange(reading.now, &mut self.parts.monitor);
@@ -343,7 +343,9 @@ impl Shard {
                     let done = scope.is_some_and(|scope| self.parts.monitor.order(scope, order, now, sink));
                     _ = reply.send(done);
                 }
-                Query::Reconfigure(proposal) => self.next = Some(proposal),
+                Query::Reconfigure(proposal) => {
+                    self.next.put(proposal, &mut self.parts.monitor, self.parts.clock.now());
+                }
                 Query::Slice { from, most, filter, reply } => {
                     drop(reply.send(answer::slice(monitor, from, most, &filter)));
                 }
@@ -356,14 +358,6 @@ impl Shard {
         }
         // There may be more: come back at once, but look at the sockets first.
         self.parts.outlet.wake_self();
-    }
-
-    /// Does what is to be done about the next configuration. Says whether it is in force now.
-    fn reconfigure(&mut self) -> bool {
-        let Some(proposal) = self.next.take() else { return false };
-        let (changed, undecided) = proposal.proceed(&mut self.parts.monitor, self.parts.clock.now());
-        self.next = undecided.map(Box::new);
-        changed
     }
 
     fn report(&mut self) -> Report {

@@ -1,5 +1,5 @@
 //! How long did nobody look at the sockets? Of a loop that sleeps most of the time that is not
-//! the sleep, from which any datagram would have woken it, but the work between two sleeps, and
+//! the sleep, from which any datagram would have woken it, but the work between two looks, and
 //! whatever a wait lasted longer than was asked for: then we weren't given the processor.
 
 use systole_core::{Instant, Span};
@@ -11,6 +11,8 @@ const WINDOW: Span = Span::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) struct LoopWatch {
     woken: Instant,
+    /// Up to when its work is accounted for.
+    told: Instant,
     window: Instant,
     gap_max: Span,
     gap_max_before: Span,
@@ -18,26 +20,26 @@ pub(super) struct LoopWatch {
 
 impl LoopWatch {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { woken: now, window: now, gap_max: Span::ZERO, gap_max_before: Span::ZERO }
+        Self { woken: now, told: now, window: now, gap_max: Span::ZERO, gap_max_before: Span::ZERO }
     }
 
     /// A wait ended at `now` that should have ended at `wake` at the latest. Says by how much it lasted longer.
     pub(super) fn woken(&mut self, now: Instant, wake: Option<Instant>) -> Span {
-        let overslept = wake.map_or(Span::ZERO, |wake| now.since(wake.max(self.woken)));
+        let overslept = wake.map_or(Span::ZERO, |wake| now.since(wake.max(self.told)));
         self.note(now, overslept);
-        self.woken = now;
+        (self.woken, self.told) = (now, now);
         overslept
     }
 
-    /// The work that began when it was woken ends at `now`. Says how long it took.
-    pub(super) fn waits(&mut self, now: Instant) -> Span {
-        let worked = now.since(self.woken);
+    /// It has worked until `now`, and looks again or sleeps. Says for how long since this was last told, or it was woken.
+    pub(super) fn worked(&mut self, now: Instant) -> Span {
+        let worked = now.since(self.told);
         self.note(now, worked);
-        self.woken = now;
+        self.told = now;
         worked
     }
 
-    /// When the work began that isn't over.
+    /// When it was last woken.
     pub(super) const fn begun(&self) -> Instant {
         self.woken
     }
@@ -77,17 +79,29 @@ mod tests {
     fn sleep_is_no_gap_but_work_and_oversleeping_are() {
         let mut watch = LoopWatch::new(at(0));
         watch.woken(at(5_000), Some(at(5_000)));
-        watch.waits(at(5_003));
+        watch.worked(at(5_003));
         assert_eq!(watch.gap_max(at(5_003)), Span::from_millis(3));
         watch.woken(at(6_040), Some(at(6_000)));
         assert_eq!(watch.gap_max(at(6_040)), Span::from_millis(40));
     }
 
     #[test]
+    fn work_is_told_once_however_often_one_asks_and_a_round_that_emptied_the_sockets_is_not_behind() {
+        let mut watch = LoopWatch::new(at(0));
+        watch.woken(at(1_000), Some(at(1_000)));
+        let seen = at(1_001);
+        assert_eq!(watch.worked(at(1_030)), Span::from_millis(30));
+        assert_eq!(watch.worked(at(1_050)), Span::from_millis(20));
+        assert_eq!(watch.behind(at(1_050), seen), Span::ZERO);
+        watch.woken(at(2_000), Some(at(2_000)));
+        assert_eq!(watch.behind(at(2_050), seen), Span::from_millis(1_049));
+    }
+
+    #[test]
     fn a_gap_is_forgotten_after_a_while() {
         let mut watch = LoopWatch::new(at(0));
         watch.woken(at(100), Some(at(0)));
-        watch.waits(at(101));
+        watch.worked(at(101));
         assert_eq!(watch.gap_max(at(9_000)), Span::from_millis(100));
         assert_eq!(watch.gap_max(at(11_000)), Span::from_millis(100));
         assert_eq!(watch.gap_max(at(31_000)), Span::ZERO);
