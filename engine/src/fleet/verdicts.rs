@@ -335,10 +335,15 @@ impl Story<'_> {
         self.verdicts.last().is_some_and(|last| last.to == Liveness::Suspect && last.at > silence.last.arrived)
     }
 
-    /// Whether the node was failed, falsely, when it fell silent: then nothing is left to be said.
+    /// Whether the node was failed, falsely, when it fell silent, and stayed it: then nothing is left to be said.
     fn failed_before(&self, silence: &Silence) -> bool {
-        let before = |verdict: &&Verdict| verdict.at + TOLERANCE < silence.began;
-        self.verdicts.iter().rev().find(before).is_some_and(|verdict| verdict.to == Liveness::Failed)
+        let before = |verdict: &Verdict| verdict.at + TOLERANCE < silence.began;
+        let back = |verdict: &Verdict| {
+            verdict.to == Liveness::Alive && silence.ended.is_none_or(|ended| verdict.at + TOLERANCE < ended)
+        };
+        self.verdicts.iter().rposition(before).is_some_and(|last| {
+            self.verdicts[last].to == Liveness::Failed && !self.verdicts[last + 1..].iter().any(back)
+        })
     }
 }
 
@@ -481,6 +486,17 @@ mod tests {
     fn the_dead_do_not_come_alive() {
         let story = [verdict(1, 1, 15_750, Liveness::Failed), verdict(2, 1, 20_000, Liveness::Alive)];
         assert_eq!(complaints(&judge(&one_crash(), &story)), [Wrong::Ghost]);
+    }
+
+    #[test]
+    fn who_was_noticed_to_be_back_just_before_it_fell_silent_must_be_failed_again() {
+        let mut truth = one_crash();
+        truth.end(1, at(30_000));
+        truth.begin(1, sent(30_000), at(30_002), Why::Killed);
+        let mut story = vec![verdict(1, 1, 15_750, Liveness::Failed), verdict(2, 1, 30_000, Liveness::Alive)];
+        assert_eq!(complaints(&judge(&truth, &story)), [Wrong::Missed]);
+        story.push(verdict(3, 1, 36_250, Liveness::Failed));
+        assert!(judge(&truth, &story).flawless());
     }
 
     #[test]
