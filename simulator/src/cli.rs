@@ -21,8 +21,8 @@ use crate::loss::Loss;
 use crate::report;
 use crate::run::{Progress, run_on};
 use crate::scenario::{
-    ClockStep, DEFAULT_SEED, DetectorChoice, Group, Incident, Partition, Pauses, Phase, Reorder, Restart, Scenario,
-    Stall, Troubles, Uplink,
+    ClockStep, DEFAULT_SEED, DetectorChoice, FlapText, Gates, Group, GuardText, Incident, Partition, Pauses, Phase,
+    Reorder, Restart, Scenario, Stall, Troubles, Uplink,
 };
 use crate::transport::Transport;
 
@@ -54,7 +54,8 @@ enum Command {
 #[derive(Debug, Args)]
 struct Run {
     /// A scenario file, or the name of one that comes with the simulator: lan, wan, bursty, mobile,
-    /// satellite, partition, pauses, restart_storm, late_monitor. Without one the flags say everything
+    /// satellite, partition, pauses, restart_storm, late_monitor, stalled_monitor, overflow, zone_cut,
+    /// scale_in. Without one the flags say everything
     #[arg(value_name = "SCENARIO", conflicts_with = "Flags")]
     scenario: Option<String>,
     #[command(flatten)]
@@ -131,7 +132,8 @@ struct Flags {
     /// With this probability the network delivers a heartbeat twice, 0 to 1
     #[arg(long, value_name = "P", default_value_t = 0.0, allow_hyphen_values = true)]
     duplicates: f64,
-    /// Nothing that this share of the nodes sends arrives meanwhile: 0.3@60s..90s; may be repeated
+    /// Nothing that this share of the nodes sends arrives meanwhile: 0.3@60s..90s, or 0.3@60s..90s,exact=yes
+    /// for exactly so many; may be repeated
     #[arg(long, value_name = "SPEC")]
     partition: Vec<Partition>,
     /// How long a life lasts before it ends in a crash, on top of --crashes: exp:30d,
@@ -147,7 +149,8 @@ struct Flags {
     /// So many of the nodes use the ids of others: two senders, one id
     #[arg(long, value_name = "N", default_value_t = 0)]
     clones: u32,
-    /// This share of the nodes crashes at one instant: 0.2@5m,down=30s; may be repeated
+    /// This share of the nodes crashes at one instant: 0.2@5m,down=30s, or leaves: 0.2@5m,goodbye=yes; may be
+    /// repeated
     #[arg(long, value_name = "SPEC")]
     incident: Vec<Incident>,
     /// Some heartbeats are held back, so that later ones overtake them: p=0.01,by=50ms
@@ -171,6 +174,17 @@ struct Flags {
     /// Somebody sets the monitor's clock: +1h@60s or -1h@60s; may be repeated
     #[arg(long, value_name = "SPEC", allow_hyphen_values = true)]
     clock_step: Vec<ClockStep>,
+    /// Whether the monitor is told of its stalls, drops and clock steps, as the engine tells its own, so that it
+    /// excuses silences for them
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    gates: bool,
+    /// Withholds verdicts while many nodes are silent together; settings that differ from the product's:
+    /// --guard=longest=2m,rate=10/s
+    #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    guard: Option<GuardText>,
+    /// Keeps quiet who goes to and fro; settings that differ from the product's: --flapping=half_life=1m
+    #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    flapping: Option<FlapText>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -310,7 +324,12 @@ impl Flags {
             restarts: self.restart.clone(),
             clock_steps: self.clock_step.clone(),
         };
-        Scenario { seed, groups: vec![group], monitor }
+        let gates = Gates {
+            told: self.gates,
+            guard: self.guard.clone().and_then(|text| text.0),
+            flapping: self.flapping.clone().and_then(|text| text.0),
+        };
+        Scenario { seed, groups: vec![group], monitor, gates }
     }
 }
 

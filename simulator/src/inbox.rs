@@ -11,12 +11,16 @@
 //! monitor, as in the engine. When the realtime clock is set while something waits, its kernel time
 //! is wrong by the step, and is cut to what can be true: not before the socket was last seen empty,
 //! and not after now (docs/ARCHITECTURE.md, decision 7).
+//!
+//! Of what went wrong here the monitor is told before it judges, as the engine tells its own: of each
+//! stall from its first millisecond to its last, of what the buffer had no room for, of steps of the clock.
+//! Of what happened before it began, or arrived when it wasn't there, no monitor knows.
 
 use std::collections::VecDeque;
 
 use core::ops::Range;
 
-use systole_core::{Instant, Span, Tick};
+use systole_core::{Instant, Span, Tick, Trouble};
 
 use crate::judge::Arrival;
 use crate::random::{Actor, Purpose, Stream};
@@ -38,6 +42,14 @@ pub(crate) struct Inbox {
     seen: Instant,
     /// What it may still read in this tick, in thousandths of a datagram.
     credit: u64,
+    /// Up to where stalls are in `confession`.
+    noted: Tick,
+    /// Datagrams that found no room since the monitor was last told.
+    lost: u64,
+    /// How many steps of the clock it was told of, of those in order.
+    steps_told: usize,
+    /// What there is to be told.
+    confession: Vec<(Instant, Trouble)>,
 }
 
 /// Stalls that come at random, as far as anybody has looked.
@@ -72,7 +84,7 @@ pub(crate) enum Doing {
 impl Inbox {
     /// Nothing for a monitor without troubles.
     pub(crate) fn new(scenario: &Scenario) -> Option<Self> {
-        let troubles = scenario.monitor.clone();
+        let mut troubles = scenario.monitor.clone();
         if troubles.is_none() {
             return None;
         }
@@ -91,6 +103,7 @@ impl Inbox {
                 }
             }
         }
+        troubles.clock_steps.sort_by_key(|step| step.at);
         let restarts = troubles.restarts.iter().map(|restart| (ticks(restart.at, restart.down), restart.snapshot));
         Some(Self {
             restarts: restarts.collect(),
@@ -101,6 +114,10 @@ impl Inbox {
             down: false,
             seen: Instant::ORIGIN,
             credit: 0,
+            noted: Tick::from_count(0),
+            lost: 0,
+            steps_told: 0,
+            confession: Vec::new(),
         })
     }
 
@@ -110,13 +127,71 @@ impl Inbox {
             if tick >= times.end {
                 self.restarts.pop_front();
                 self.down = false;
+                self.begin(tick);
                 return Doing::Starts { snapshot };
             }
             let ended = !core::mem::replace(&mut self.down, true);
             return Doing::Down { ended };
         }
+        if self.awake(tick) != tick {
+            return Doing::Stalls;
+        }
+        self.note_stalls(tick);
         self.random.iter_mut().for_each(|stalls| stalls.forget_before(tick));
-        if self.awake(tick) == tick { Doing::Runs } else { Doing::Stalls }
+        Doing::Runs
+    }
+
+    /// What the monitor has to be told before it judges at `tick`; the socket is empty by then. It stays until the
+    /// next call.
+    pub(crate) fn confess(&mut self, tick: Tick) -> &[(Instant, Trouble)] {
+        if self.lost > 0 {
+            self.confession.push((tick.instant(), Trouble::Drops(core::mem::take(&mut self.lost))));
+        }
+        while let Some(step) = self.troubles.clock_steps.get(self.steps_told) {
+            let at = (Instant::ORIGIN + step.at).tick_up();
+            if at > tick {
+                break;
+            }
+            self.steps_told += 1;
+            // Less is what any clock is off by, and isn't noticed.
+            if step.by > STEP_MIN {
+                self.confession.push((at.instant(), Trouble::ClockStep));
+            }
+        }
+        // Told in the order in which it happened, or rather was over.
+        self.confession.sort_by_key(|(at, _)| *at);
+        &self.confession
+    }
+
+    /// It has been told.
+    pub(crate) fn absolve(&mut self) {
+        self.confession.clear();
+    }
+
+    /// A new monitor, with a socket of its own.
+    fn begin(&mut self, tick: Tick) {
+        self.noted = tick;
+        self.lost = 0;
+        self.confession.clear();
+        let before = |at: Span| (Instant::ORIGIN + at).tick_up() <= tick;
+        self.steps_told = self.troubles.clock_steps.partition_point(|step| before(step.at));
+    }
+
+    /// Notes the stalls that were over by `tick`, in which it runs. Such as follow each other are one.
+    fn note_stalls(&mut self, tick: Tick) {
+        while let Some(start) = self.stall_between(self.noted, tick) {
+            let end = self.awake(start);
+            self.confession.push((end.instant(), Trouble::Stall(end.instant().since(start.instant()))));
+            self.noted = end;
+        }
+        self.noted = tick;
+    }
+
+    /// The first tick from `from` on and before `until` that is in a stall. Those known reach up to `until`.
+    fn stall_between(&self, from: Tick, until: Tick) -> Option<Tick> {
+        let random = self.random.iter().flat_map(|stalls| &stalls.known);
+        let stalls = self.stalls.iter().chain(random);
+        stalls.filter(|times| times.end > from && times.start < until).map(|times| times.start.max(from)).min()
     }
 
     /// The tick after `now` in which something is to be done here, though nothing arrives.
@@ -155,6 +230,7 @@ impl Inbox {
             if self.waiting.len() < room {
                 self.waiting.push_back(*arrival);
             } else {
+                self.lost += 1;
                 lost(arrival);
             }
         }
@@ -243,6 +319,9 @@ impl Stalls {
     }
 }
 
+/// By how much the engine's clock has to be set for it to notice.
+const STEP_MIN: Span = Span::from_millis(1);
+
 fn after(tick: Tick) -> Tick {
     Tick::from_count(tick.count() + 1)
 }
@@ -329,6 +408,39 @@ mod tests {
             inbox.put(&[arrival(60_500)], |_| {});
             assert_eq!(read(&mut inbox, 64_000, &[]), (vec![expected], true), "{step}");
         }
+    }
+
+    fn told(inbox: &mut Inbox, at: u64) -> Vec<(u64, Trouble)> {
+        let told = inbox.confess(tick(at)).iter().map(|(at, trouble)| (at.nanos() / 1_000_000, *trouble)).collect();
+        inbox.absolve();
+        told
+    }
+
+    #[test]
+    fn the_monitor_is_told_of_stalls_whole_and_once_however_late_it_looks() {
+        let stalls = ["3s@60s", "2s@62s", "1s@70s", "10s@99s"].map(|text| text.parse().expect("a stall"));
+        let restarts = vec!["98s,down=2s".parse().expect("a restart")];
+        let mut inbox = inbox(Troubles { stalls: stalls.into(), restarts, ..Troubles::default() });
+        assert_eq!((inbox.doing(tick(59_999)), told(&mut inbox, 59_999)), (Doing::Runs, vec![]));
+        assert_eq!(inbox.doing(tick(61_000)), Doing::Stalls);
+        assert_eq!(inbox.doing(tick(90_000)), Doing::Runs);
+        let stall = |end: u64, secs| (end, Trouble::Stall(Span::from_secs(secs)));
+        assert_eq!(told(&mut inbox, 90_000), [stall(64_000, 4), stall(71_000, 1)]);
+        assert_eq!((inbox.doing(tick(90_001)), told(&mut inbox, 90_001)), (Doing::Runs, vec![]));
+        // Of the last one the new monitor knows what it was there for.
+        assert_eq!(inbox.doing(tick(98_000)), Doing::Down { ended: true });
+        assert_eq!(inbox.doing(tick(100_000)), Doing::Starts { snapshot: false });
+        assert_eq!((inbox.doing(tick(109_000)), told(&mut inbox, 109_000)), (Doing::Runs, vec![stall(109_000, 9)]));
+    }
+
+    #[test]
+    fn it_is_told_of_drops_and_steps_when_it_has_read_everything() {
+        let clock_steps = vec!["-1h@3s".parse().expect("a step"), "+1ms@2s".parse().expect("a step")];
+        let mut inbox = inbox(Troubles { buffer: Some(2), clock_steps, ..Troubles::default() });
+        inbox.put(&[arrival(1), arrival(2), arrival(3)], |_| {});
+        assert_eq!(told(&mut inbox, 2_500), [(2_500, Trouble::Drops(1))]);
+        assert_eq!(told(&mut inbox, 9_000), [(3_000, Trouble::ClockStep)]);
+        assert_eq!(told(&mut inbox, 9_001), []);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Both take what arrived within one millisecond, in order and with exact instants, and say what
 //! they now believe. Neither sees anything but arrivals and the time.
 
-use systole_core::{Instant, Liveness, Tick};
+use systole_core::{Instant, Liveness, Span, Tick, Trouble};
 
+use crate::caution::{Caution, Noted};
 use crate::fate::Blame;
 use crate::nfd_s::NfdS;
 use crate::product::Product;
@@ -40,6 +41,8 @@ pub struct Verdict {
     /// If the node is suspected or failed, though it was up: what that was due to. The judge
     /// doesn't know; the world does.
     pub blame: Option<Blame>,
+    /// How much later it was reached than by the settings alone, because something was held against it.
+    pub withheld: Span,
 }
 
 /// One of the two.
@@ -67,11 +70,36 @@ impl Judge {
     }
 
     /// Takes in what arrived in this tick, sorted, then does what is due at its end, unless more
-    /// waits to be read.
-    pub(crate) fn turn(&mut self, tick: Tick, arrivals: &[Arrival], drained: bool, verdicts: &mut Vec<Verdict>) {
+    /// waits to be read. Before it judges it is told of its own `troubles`; there are none unless it is drained.
+    pub(crate) fn turn(
+        &mut self,
+        tick: Tick,
+        arrivals: &[Arrival],
+        drained: bool,
+        troubles: &[(Instant, Trouble)],
+        verdicts: &mut Vec<Verdict>,
+    ) {
         match self {
-            Self::Product(product) => product.turn(tick.instant(), arrivals, drained, verdicts),
+            Self::Product(product) => product.turn(tick.instant(), arrivals, drained, troubles, verdicts),
             Self::NfdS(nfd_s) => nfd_s.turn(tick.instant(), arrivals, verdicts),
+        }
+    }
+
+    /// What it told since the last call, beside verdicts.
+    pub(crate) fn notes(&mut self) -> impl Iterator<Item = Noted> {
+        match self {
+            Self::Product(product) => Some(product.notes()),
+            Self::NfdS(_) => None,
+        }
+        .into_iter()
+        .flatten()
+    }
+
+    /// What its gates did.
+    pub(crate) fn caution(&self) -> Caution {
+        match self {
+            Self::Product(product) => product.caution(),
+            Self::NfdS(_) => Caution::default(),
         }
     }
 

@@ -21,6 +21,7 @@
 
 pub mod advise;
 mod calendar;
+pub mod caution;
 pub mod cli;
 pub mod estimate;
 mod fate;

@@ -23,6 +23,32 @@ pub(crate) struct Meter {
     records: Vec<Record>,
     groups: Vec<Shape>,
     tallies: Vec<Tally>,
+    /// Whether anything may withhold a verdict.
+    withholds: bool,
+    /// The longest time that a verdict on a dead node was withheld.
+    dead_longest: Span,
+}
+
+/// What was measured.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    /// Of each group.
+    pub(crate) groups: Vec<Tally>,
+    /// Of each node.
+    pub(crate) nodes: Vec<NodeQos>,
+    /// The longest time that a verdict on a dead node was withheld.
+    pub(crate) dead_longest: Span,
+}
+
+/// How a run came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Everybody was judged.
+    Done,
+    /// It was cut off as it came to its end, and only those who died just before weren't judged.
+    Cut,
+    /// Somebody stopped it.
+    Stopped,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +64,8 @@ struct Record {
     /// Whether it crashed and the crash counts.
     awaited: bool,
     suspected: Option<Instant>,
+    /// How much later it was suspected than by the settings alone.
+    excused: Span,
     failed: Option<Instant>,
     qos: NodeQos,
 }
@@ -46,6 +74,9 @@ struct Record {
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     warm_up: Span,
+    confirm: Span,
+    /// How long it can take at most from a crash to the failure, if nothing is withheld.
+    found_within: Span,
     cuts: Cuts,
 }
 
@@ -66,6 +97,7 @@ impl Meter {
             open: None,
             awaited: false,
             suspected: None,
+            excused: Span::ZERO,
             failed: None,
             qos: NodeQos { group: actor.group, ..NodeQos::default() },
         };
@@ -73,6 +105,8 @@ impl Meter {
             records: slice.actors().map(record).collect(),
             groups: scenario.groups.iter().map(Shape::new).collect(),
             tallies: scenario.groups.iter().map(Tally::of_group).collect(),
+            withholds: scenario.gates.couple() || (scenario.gates.told && !scenario.monitor.is_none()),
+            dead_longest: Span::ZERO,
         }
     }
 
@@ -80,7 +114,7 @@ impl Meter {
         let before = self.records[node as usize].truth;
         match before {
             Truth::Up(_) => self.close(node, at),
-            Truth::Crashed(since) => self.conclude(node, since),
+            Truth::Crashed(since) => self.conclude(node, since, at),
             Truth::Unborn | Truth::Left | Truth::Stopped => {}
         }
         let record = &mut self.records[node as usize];
@@ -101,12 +135,13 @@ impl Meter {
     }
 
     pub(crate) fn verdict(&mut self, verdict: &Verdict) {
-        let Verdict { at, node, from: _, to, blame } = *verdict;
+        let Verdict { at, node, from: _, to, blame, withheld } = *verdict;
         self.note_suspected(node, at);
         let record = &mut self.records[node as usize];
         let warm_up = self.groups[record.qos.group as usize].warm_up;
         record.belief = to;
         record.since = at;
+        record.excused = withheld;
         match record.truth {
             Truth::Up(_) => match (record.open, to) {
                 (None, Liveness::Alive) => record.open = Some(at + warm_up),
@@ -124,7 +159,10 @@ impl Meter {
             },
             Truth::Crashed(_) => match to {
                 Liveness::Suspect => record.suspected = Some(at),
-                Liveness::Failed => record.failed = Some(at),
+                Liveness::Failed => {
+                    record.failed = Some(at);
+                    self.dead_longest = self.dead_longest.max(withheld);
+                }
                 Liveness::Alive => (record.suspected, record.failed) = (None, None),
                 Liveness::Unseen | Liveness::Left => {}
             },
@@ -140,18 +178,20 @@ impl Meter {
         }
     }
 
-    /// What was measured of each group and each node, when the run has come to `now`: its end, or
-    /// where it was stopped.
-    pub(crate) fn finish(mut self, now: Instant, stopped: bool) -> (Vec<Tally>, Vec<NodeQos>) {
+    /// What was measured, when the run has come to `now`.
+    pub(crate) fn finish(mut self, now: Instant, ended: Ended) -> Measured {
         for node in 0..self.records.len() as u32 {
-            match self.records[node as usize].truth {
+            let record = &mut self.records[node as usize];
+            let found_within = self.groups[record.qos.group as usize].found_within;
+            match record.truth {
                 Truth::Up(_) => self.close(node, now),
                 // Whether it would have been found is not known.
-                Truth::Crashed(_) if stopped => {
-                    let record = &mut self.records[node as usize];
+                Truth::Crashed(since)
+                    if ended == Ended::Stopped || (ended == Ended::Cut && since + found_within >= now) =>
+                {
                     record.qos.crashes -= u64::from(record.awaited);
                 }
-                Truth::Crashed(since) => self.conclude(node, since),
+                Truth::Crashed(since) => self.conclude(node, since, now),
                 Truth::Unborn | Truth::Left | Truth::Stopped => {}
             }
         }
@@ -160,7 +200,11 @@ impl Meter {
             tally.crashes += record.qos.crashes;
             tally.missed += record.qos.missed;
         }
-        (self.tallies, self.records.iter().map(|record| record.qos).collect())
+        Measured {
+            groups: self.tallies,
+            nodes: self.records.iter().map(|record| record.qos).collect(),
+            dead_longest: self.dead_longest,
+        }
     }
 
     /// Ends the observation of a life at `at`.
@@ -183,9 +227,14 @@ impl Meter {
         }
     }
 
-    /// A crash is over: the node is back, or the run is.
-    fn conclude(&mut self, node: u32, crashed: Instant) {
+    /// A crash is over at `now`: the node is back, or the run is.
+    fn conclude(&mut self, node: u32, crashed: Instant, now: Instant) {
         let record = &mut self.records[node as usize];
+        if self.withholds && record.belief == Liveness::Suspect {
+            // It was never failed: what was withheld is known by when it was due.
+            let confirm = self.groups[record.qos.group as usize].confirm;
+            self.dead_longest = self.dead_longest.max((now + record.excused).since(record.since + confirm));
+        }
         if !core::mem::take(&mut record.awaited) {
             return;
         }
@@ -231,6 +280,8 @@ impl Shape {
         let away = Span::from_nanos((group.away_s() * 1e9) as u64);
         let length = group.interval * beats + group.downtime() * planned + away;
         Self {
+            confirm: group.confirm.of(group.interval),
+            found_within: group.found_within(),
             warm_up: group.interval * WARM_UP.min(beats / lives / 10),
             cuts: Cuts { per_node, width: Span::from_nanos((length.nanos() / per_node as u64).max(1)) },
         }
@@ -258,6 +309,7 @@ mod tests {
     use super::*;
     use crate::fate::Blame;
     use crate::qos::Qos;
+    use crate::scenario::Gates;
     use Liveness::{Alive, Failed, Suspect, Unseen};
 
     fn at(secs: f64) -> Instant {
@@ -275,12 +327,13 @@ mod tests {
 
     fn believe(meter: &mut Meter, secs: f64, from: Liveness, to: Liveness) {
         let blame = Some(Blame::Loss);
-        meter.verdict(&Verdict { at: at(secs), node: 0, from, to, blame });
+        meter.verdict(&Verdict { at: at(secs), node: 0, from, to, blame, withheld: Span::ZERO });
     }
 
     fn finish(meter: Meter, secs: f64, stopped: bool) -> (Qos, Vec<NodeQos>) {
-        let (tallies, nodes) = meter.finish(at(secs), stopped);
-        (tallies[0].qos(), nodes)
+        let ended = if stopped { Ended::Stopped } else { Ended::Done };
+        let Measured { groups, nodes, .. } = meter.finish(at(secs), ended);
+        (groups[0].qos(), nodes)
     }
 
     fn close_to(value: Option<f64>, expected: f64) -> bool {
@@ -343,6 +396,47 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_was_cut_off_judges_those_who_died_early_enough() {
+        for (crashed, expected) in [(100.0, (1, 1)), (195.0, (0, 0))] {
+            let mut meter = meter();
+            meter.fact(at(crashed), 0, Fact::Crashed);
+            believe(&mut meter, crashed + 3.0, Alive, Suspect);
+            let Measured { groups, .. } = meter.finish(at(200.0), Ended::Cut);
+            let qos = groups[0].qos();
+            assert_eq!((qos.crashes, qos.detection_time_s.count), expected, "{crashed}");
+        }
+    }
+
+    #[test]
+    fn the_longest_wait_of_the_dead_is_known_by_the_verdict_or_by_who_came_back_before_it() {
+        let group = Group { heartbeats: 1_000, ..Group::default() };
+        let gates = Gates { guard: Some(Default::default()), ..Gates::default() };
+        let scenario = Scenario { gates, ..group.into() };
+        let run = |failed: Option<f64>| {
+            let mut meter = Meter::new(&scenario, &Slice::new(&scenario, 0..1));
+            meter.fact(at(0.0), 0, Fact::Began);
+            believe(&mut meter, 0.0, Unseen, Alive);
+            meter.fact(at(100.0), 0, Fact::Crashed);
+            let verdict = |secs: f64, from, to, withheld: f64| Verdict {
+                at: at(secs),
+                node: 0,
+                from,
+                to,
+                blame: None,
+                withheld: Span::from_millis((withheld * 1e3) as u64),
+            };
+            // Suspected 2 s later than by the settings; due 3 s after it should have been.
+            meter.verdict(&verdict(105.0, Alive, Suspect, 2.0));
+            if let Some(failed) = failed {
+                meter.verdict(&verdict(failed, Suspect, Failed, failed - 106.0));
+            }
+            meter.fact(at(200.0), 0, Fact::Began);
+            meter.finish(at(300.0), Ended::Done).dead_longest
+        };
+        assert_eq!((run(Some(136.0)), run(None)), (Span::from_secs(30), Span::from_secs(94)));
+    }
+
+    #[test]
     fn a_monitor_that_begins_anew_has_forgotten_whom_it_suspected_and_keeps_what_it_found() {
         let mut meter = meter();
         believe(&mut meter, 100.0, Alive, Suspect);
@@ -396,7 +490,14 @@ mod tests {
         let tell = |meter: &mut Meter, node: u32, name: u32| {
             let at = |secs: f64| at(secs + 0.1 * f64::from(name));
             let mut believe = |secs: f64, from, to| {
-                meter.verdict(&Verdict { at: at(secs), node, from, to, blame: Some(Blame::Burst) });
+                meter.verdict(&Verdict {
+                    at: at(secs),
+                    node,
+                    from,
+                    to,
+                    blame: Some(Blame::Burst),
+                    withheld: Span::ZERO,
+                });
             };
             believe(0.0, Unseen, Alive);
             believe(100.0, Alive, Suspect);
@@ -409,8 +510,7 @@ mod tests {
                 tell(&mut meter, node, name);
                 meter.fact(at(900.0 + f64::from(name)), node, Fact::Crashed);
             }
-            let (mut tallies, _) = meter.finish(at(2_000.0), false);
-            tallies.remove(0)
+            meter.finish(at(2_000.0), Ended::Done).groups.remove(0)
         };
         let mut apart = measure(2..4);
         apart.add_part(&measure(0..1));

@@ -164,11 +164,47 @@ fn fate(lost: bool, cut: bool) -> Fate {
 /// come from one stream, in their order.
 pub(crate) fn cut_off(scenario: &Scenario, actor: Actor) -> u64 {
     let mut choice = Stream::new(scenario.seed, actor, Purpose::Partition);
-    let partitions = scenario.groups[actor.group as usize].partitions.iter().enumerate();
-    partitions.map(|(bit, partition)| u64::from(choice.chance(partition.share)) << bit).sum()
+    let group = &scenario.groups[actor.group as usize];
+    let partitions = group.partitions.iter().enumerate();
+    let cut = partitions.map(|(bit, partition)| {
+        let chosen = choice.chance(partition.share);
+        let cut = if partition.exact { is_among(scenario, actor, bit, partition.share) } else { chosen };
+        u64::from(cut) << bit
+    });
+    cut.sum()
+}
+
+/// Whether a node is one of exactly this share of its group. Walking around the group in steps of that share,
+/// from a place that the seed chooses, one passes the start once for each of them.
+fn is_among(scenario: &Scenario, actor: Actor, bit: usize, share: f64) -> bool {
+    let nodes = u64::from(scenario.groups[actor.group as usize].nodes);
+    let chosen = libm::round(share * nodes as f64) as u64;
+    let whole = Actor { node: u32::MAX - bit as u32, ..actor };
+    let start = Stream::new(scenario.seed, whole, Purpose::Partition).bits() % nodes;
+    (u64::from(actor.node) * chosen + start) % nodes < chosen
 }
 
 /// Whether a node that is cut off by these partitions can't be heard at `now`.
 pub(crate) fn is_cut(group: &Group, cut: u64, now: Instant) -> bool {
     cut != 0 && group.partitions.iter().enumerate().any(|(bit, partition)| cut >> bit & 1 == 1 && partition.cuts(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exact_share_is_exact_whoever_it_is() {
+        let cut = |nodes: u32, share: &str, seed| -> Vec<u32> {
+            let partitions = vec![format!("{share}@1s..2s,exact=yes").parse().expect("a partition")];
+            let scenario = Group { nodes, partitions, ..Group::default() }.alone(seed);
+            (0..nodes).filter(|node| cut_off(&scenario, Actor::node(0, *node)) == 1).collect()
+        };
+        for (nodes, share, expected) in
+            [(100, "0.16", 16), (100, "0.5", 50), (100, "1", 100), (100, "0", 0), (7, "0.3", 2), (1, "0.4", 0)]
+        {
+            assert!((0..50).all(|seed| cut(nodes, share, seed).len() == expected), "{share} of {nodes}");
+        }
+        assert_ne!(cut(100, "0.16", 1), cut(100, "0.16", 2));
+    }
 }

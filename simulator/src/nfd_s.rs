@@ -138,7 +138,7 @@ impl NfdS {
 
 fn believe(node: &mut Node, number: u32, at: Instant, to: Liveness, verdicts: &mut Vec<Verdict>) {
     if node.belief != to {
-        verdicts.push(Verdict { at, node: number, from: node.belief, to, blame: None });
+        verdicts.push(Verdict { at, node: number, from: node.belief, to, blame: None, withheld: Span::ZERO });
         node.belief = to;
     }
 }

@@ -6,10 +6,13 @@
 //! changes is dated by its arrival.
 
 use systole_core::config::Config;
-use systole_core::event::{Cause, Sink, Transition};
+use systole_core::event::{Cause, NodeNote, Note, Sink, Transition};
 use systole_core::wire::{HEADER, Kind, Message, NODE, emit_binary};
-use systole_core::{Backlog, Datagram, Incarnation, Instant, Monitor, NodeId, NodeIx, Seq, Span, Tick};
+use systole_core::{
+    Backlog, Datagram, Incarnation, Instant, Liveness, Monitor, NodeId, NodeIx, Seq, Span, Tick, Trouble,
+};
 
+use crate::caution::{Caution, Noted};
 use crate::judge::{Arrival, Verdict};
 use crate::scenario::{Group, Scenario};
 use crate::slice::Slice;
@@ -35,6 +38,9 @@ pub(crate) struct Product {
     config: Config,
     /// Heartbeats that monitors before this one believed.
     believed: u64,
+    /// What the gates of monitors before this one did, and what all of them noted.
+    caution: Caution,
+    notes: Vec<Noted>,
     speakers: Vec<Speaker>,
     groups: Vec<Speech>,
     /// Whether names are told again: to learn a group that was missed, or after a restart.
@@ -84,7 +90,18 @@ impl Product {
         by_id.sort_unstable();
         by_id.dedup_by_key(|(id, _)| *id);
         let monitor = Monitor::new(config.clone(), Instant::ORIGIN);
-        Self { monitor, config, believed: 0, speakers, groups, renamed, by_id, bytes: Vec::new() }
+        Self {
+            monitor,
+            config,
+            believed: 0,
+            caution: Caution::default(),
+            notes: Vec::new(),
+            speakers,
+            groups,
+            renamed,
+            by_id,
+            bytes: Vec::new(),
+        }
     }
 
     pub(crate) fn next(&self) -> Option<Tick> {
@@ -95,16 +112,41 @@ impl Product {
         self.believed + self.monitor.counters().heartbeats
     }
 
-    pub(crate) fn turn(&mut self, now: Instant, arrivals: &[Arrival], drained: bool, verdicts: &mut Vec<Verdict>) {
+    /// What the gates did, and what was noted.
+    pub(crate) fn caution(&self) -> Caution {
+        let mut caution = self.caution;
+        caution.count(self.monitor.counters());
+        caution
+    }
+
+    /// What was told since the last call beside verdicts.
+    pub(crate) fn notes(&mut self) -> impl Iterator<Item = Noted> {
+        self.notes.drain(..)
+    }
+
+    pub(crate) fn turn(
+        &mut self,
+        now: Instant,
+        arrivals: &[Arrival],
+        drained: bool,
+        troubles: &[(Instant, Trouble)],
+        verdicts: &mut Vec<Verdict>,
+    ) {
         let mut rest = arrivals;
         loop {
             let (batch, after) = rest.split_at(rest.len().min(BATCH));
             rest = after;
-            let backlog = if rest.is_empty() && drained { Backlog::Drained } else { Backlog::More };
+            let backlog =
+                if rest.is_empty() && drained && troubles.is_empty() { Backlog::Drained } else { Backlog::More };
             self.hand_in(now, batch, backlog, verdicts);
             if rest.is_empty() {
                 break;
             }
+        }
+        if !troubles.is_empty() {
+            // As in the engine: everything is read, then what went wrong is told, and then it judges.
+            troubles.iter().for_each(|(at, trouble)| self.monitor.trouble(*at, *trouble));
+            self.hand_in(now, &[], Backlog::Drained, verdicts);
         }
         // A turn does a limited share of what is due.
         while drained && self.monitor.poll_timeout().is_some_and(|wake| wake <= now) {
@@ -116,6 +158,7 @@ impl Product {
     pub(crate) fn restart(&mut self, now: Instant, snapshot: bool) {
         let former = core::mem::replace(&mut self.monitor, Monitor::new(self.config.clone(), now));
         self.believed += former.counters().heartbeats;
+        self.caution.count(former.counters());
         if snapshot {
             let beliefs = (0..former.places()).filter_map(|place| former.belief(NodeIx::new(place)));
             for belief in beliefs {
@@ -168,7 +211,7 @@ impl Product {
             (datagram.bytes, datagram.arrival) = (&self.bytes[start..end], arrival.at);
             start = end;
         }
-        let mut ear = Ear { by_id: &self.by_id, verdicts };
+        let mut ear = Ear { by_id: &self.by_id, caution: &mut self.caution, notes: &mut self.notes, verdicts };
         self.monitor.turn(now, &datagrams[..batch.len()], backlog, &mut ear);
     }
 
@@ -240,25 +283,61 @@ impl core::fmt::Debug for Product {
 /// Writes down what the monitor says.
 struct Ear<'a> {
     by_id: &'a [(NodeId, u32)],
+    caution: &'a mut Caution,
+    notes: &'a mut Vec<Noted>,
     verdicts: &'a mut Vec<Verdict>,
+}
+
+impl Ear<'_> {
+    fn number(&self, id: &NodeId) -> u32 {
+        let place = self.by_id.binary_search_by_key(id, |(id, _)| *id).expect("only our nodes speak");
+        self.by_id[place].1
+    }
 }
 
 impl Sink for Ear<'_> {
     fn transition(&mut self, transition: &Transition<'_>) {
-        let place = self.by_id.binary_search_by_key(&transition.id, |(id, _)| *id).expect("only our nodes speak");
-        let arrival = transition.evidence.last_arrival;
+        let evidence = &transition.evidence;
+        let arrival = evidence.last_arrival;
+        let withheld = match transition.to {
+            Liveness::Suspect | Liveness::Failed => late(transition),
+            Liveness::Unseen | Liveness::Alive | Liveness::Left => Span::ZERO,
+        };
         let at = match transition.cause {
             Cause::FirstHeartbeat | Cause::Heartbeat | Cause::Restart | Cause::Goodbye => arrival,
             Cause::Silence | Cause::Confirmed | Cause::NeverSeen => None,
         };
         self.verdicts.push(Verdict {
             at: at.unwrap_or(transition.at),
-            node: self.by_id[place].1,
+            node: self.number(&transition.id),
             from: transition.from,
             to: transition.to,
             blame: None,
+            withheld,
         });
     }
+
+    fn note(&mut self, note: &Note<'_>) {
+        let (at, about) = match note {
+            Note::Hold { at, scope, .. } => (*at, scope.to_string()),
+            Note::Node { at, called, .. } => (*at, called.to_string()),
+            Note::Overload { at, reason, .. } => (*at, reason.name().into()),
+        };
+        self.caution.note(note.name());
+        self.notes.push(Noted { at, name: note.name(), about });
+        // What was kept quiet meanwhile is told with this, if it isn't what was told last.
+        if let Note::Node { id, liveness, what: NodeNote::Steady { told }, .. } = note
+            && told != liveness
+        {
+            let node = self.number(id);
+            self.verdicts.push(Verdict { at, node, from: *told, to: *liveness, blame: None, withheld: Span::ZERO });
+        }
+    }
+}
+
+/// How much later than by the settings a node was called silent: it was excused, or withheld, or both.
+fn late(transition: &Transition<'_>) -> Span {
+    transition.evidence.excused + transition.evidence.held
 }
 
 #[cfg(test)]
@@ -307,11 +386,11 @@ mod tests {
                 })
                 .collect();
             arrivals.sort_unstable();
-            together.turn(tick.instant(), &arrivals, true, &mut one);
+            together.turn(tick.instant(), &arrivals, true, &[], &mut one);
             for arrival in &arrivals {
-                singly.turn(arrival.at, core::slice::from_ref(arrival), true, &mut other);
+                singly.turn(arrival.at, core::slice::from_ref(arrival), true, &[], &mut other);
             }
-            singly.turn(tick.instant(), &[], true, &mut other);
+            singly.turn(tick.instant(), &[], true, &[], &mut other);
         }
         assert!(one.len() > 1_000, "{}", one.len());
         // Nodes don't mind each other: only the order of each node's own verdicts means anything.
@@ -333,11 +412,11 @@ mod tests {
             let node = (random.bits() % 200) as u32;
             seqs[node as usize] += 1;
             let new = Arrival { at, node, life: 1, seq: seqs[node as usize], due: Some(at) };
-            plain.turn(at, &[new], true, &mut one);
+            plain.turn(at, &[new], true, &[], &mut one);
             heard.push(new);
             // An old one, recorded once and sent again by whoever likes to.
             let old = heard[random.bits() as usize % heard.len()];
-            replayed.turn(at, &[new, Arrival { at, ..old }], true, &mut other);
+            replayed.turn(at, &[new, Arrival { at, ..old }], true, &[], &mut other);
         }
         assert!(one.len() > 1_000, "{}", one.len());
         assert_eq!(one, other);

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
+use crate::caution::Caution;
 use crate::estimate::Estimate;
 use crate::qos::{Causes, Qos, Times};
 use crate::run::Outcome;
@@ -45,6 +46,9 @@ pub fn json(scenario: &Scenario, outcome: &Outcome) -> Value {
         "trace_hash": hash(outcome),
     });
     add(&mut all, &outcome.qos);
+    if let (Value::Object(all), Value::Object(caution)) = (&mut all, outcome.caution.json()) {
+        all.extend(caution);
+    }
     if outcome.groups.len() > 1 {
         let worst = worst_of_each(outcome);
         let groups = scenario.groups.iter().zip(&outcome.groups).zip(&outcome.traffic).zip(worst);
@@ -125,6 +129,7 @@ pub fn table(scenario: &Scenario, outcome: &Outcome) -> String {
     row("virtual time", format!("{} s", number(outcome.span_s)));
     measures(&mut row, &outcome.qos);
     row("mistakes of the worst node", worst(outcome).to_string());
+    caution(&mut row, &outcome.caution);
     row("trace hash", hash(outcome));
     if outcome.groups.len() > 1 {
         for ((group, qos), worst) in scenario.groups.iter().zip(&outcome.groups).zip(worst_of_each(outcome)) {
@@ -151,6 +156,20 @@ fn measures(row: &mut impl FnMut(&str, String), qos: &Qos) {
     row("crashes", format!("{}, {} of them missed", qos.crashes, qos.missed));
     times(row, "  until suspect (T_D)", &qos.detection_time_s);
     times(row, "  until failed", &qos.failure_time_s);
+}
+
+/// What was withheld, and what was told of it; nothing where nothing was.
+fn caution(row: &mut impl FnMut(&str, String), caution: &Caution) {
+    let (reasons, told) = (caution.reasons(), caution.told());
+    if !reasons.is_empty() {
+        row("verdicts withheld", reasons);
+    }
+    if let Some(longest) = caution.dead_longest {
+        row("  of the dead, at the longest", format!("{} s", number(longest.secs_f64())));
+    }
+    if !told.is_empty() {
+        row("notes", told);
+    }
 }
 
 /// How often the node was wrongly suspected that was most often: where trouble isn't shared evenly, an

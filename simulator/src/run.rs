@@ -6,7 +6,7 @@
 //!             └─► ...                                ┘   whoever did which part and when
 //! ```
 //! Nodes that don't mind each other are run one slice after the other, or on several threads at
-//! once. Where they share a line or a buffer that overflows they are run as one.
+//! once. Where they share a line, a buffer that overflows or a guard they are run as one.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -15,8 +15,9 @@ use core::ops::Range;
 
 use systole_core::{Instant, Span};
 
+use crate::caution::{Caution, Noted};
 use crate::judge::Verdict;
-use crate::meter::Meter;
+use crate::meter::{Ended, Measured, Meter};
 use crate::qos::{NodeQos, Qos, Tally};
 use crate::scenario::Scenario;
 use crate::slice::Slice;
@@ -36,8 +37,8 @@ pub struct Progress {
 /// What came out of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Heartbeats sent, copies not counted; as many as were asked for unless the run was stopped, or a node would
-    /// have gone on for more than 200 years.
+    /// Heartbeats sent, copies not counted; as many as were asked for unless the run was stopped, or had a guard, or a
+    /// node would have gone on for more than 200 years.
     pub heartbeats: u64,
     /// Heartbeats that the monitor believed.
     pub heartbeats_believed: u64,
@@ -50,6 +51,8 @@ pub struct Outcome {
     /// Datagrams that arrived and were lost all the same: the monitor's buffer was full, or there
     /// was no monitor.
     pub datagrams_dropped: u64,
+    /// What the monitor's gates did.
+    pub caution: Caution,
     /// What each group sent, and from when until when.
     pub traffic: Vec<Traffic>,
     /// How long the run was, in virtual seconds.
@@ -197,6 +200,7 @@ struct Part {
     counts: Counts,
     traffic: Vec<Traffic>,
     believed: u64,
+    caution: Caution,
     span: Span,
     trace_hash: u64,
     stopped: bool,
@@ -223,12 +227,20 @@ fn run_part(
         }
     }
     go_on(world.counts().sent - told);
-    let (groups, nodes) = measure.meter.finish(world.now(), stopped);
+    let mut caution = world.caution();
+    let ended = match (stopped, world.is_cut()) {
+        (true, _) => Ended::Stopped,
+        (false, true) => Ended::Cut,
+        (false, false) => Ended::Done,
+    };
+    let Measured { groups, nodes, dead_longest } = measure.meter.finish(world.now(), ended);
+    caution.kept(dead_longest);
     Part {
         first: places.start,
         counts: world.counts(),
         traffic: world.traffic().to_vec(),
         believed: world.believed(),
+        caution,
         span: world.now().since(Instant::ORIGIN),
         trace_hash: world.trace_hash(),
         stopped,
@@ -242,9 +254,11 @@ fn sum(scenario: &Scenario, parts: &[Part], incomplete: bool) -> Outcome {
     let total = |count: fn(&Part) -> u64| parts.iter().map(count).sum::<u64>();
     let mut groups: Vec<Tally> = scenario.groups.iter().map(Tally::of_group).collect();
     let mut traffic = vec![Traffic::default(); groups.len()];
+    let mut caution = Caution::default();
     for part in parts {
         groups.iter_mut().zip(&part.groups).for_each(|(group, part)| group.add_part(part));
         traffic.iter_mut().zip(&part.traffic).for_each(|(group, part)| group.add(part));
+        caution.add(&part.caution);
     }
     Outcome {
         heartbeats: total(|part| part.counts.sent),
@@ -253,6 +267,7 @@ fn sum(scenario: &Scenario, parts: &[Part], incomplete: bool) -> Outcome {
         bytes_sent: traffic.iter().map(|group| group.all.bytes).sum(),
         datagrams: total(|part| part.counts.arrived),
         datagrams_dropped: total(|part| part.counts.dropped),
+        caution,
         traffic,
         span_s: parts.iter().map(|part| part.span).max().unwrap_or_default().secs_f64(),
         trace_hash: parts.iter().fold(scenario.seed, |sum, part| sum.wrapping_add(part.trace_hash)),
@@ -285,6 +300,10 @@ impl<W: Watch> Watch for Both<'_, W> {
     fn verdict(&mut self, verdict: &Verdict) {
         self.meter.verdict(verdict);
         self.watch.verdict(verdict);
+    }
+
+    fn note(&mut self, note: &Noted) {
+        self.watch.note(note);
     }
 
     fn forgotten(&mut self, at: Instant) {

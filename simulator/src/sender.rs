@@ -61,8 +61,9 @@ pub(crate) struct Sender {
     /// Lives that end by the plan, in a crash or a goodbye, and those that have.
     ends: u64,
     ended: u64,
-    /// How long it will be down when `dies` has come.
+    /// How long it will be down when `dies` has come, and whether it says goodbye then.
     down: Span,
+    leaves: bool,
     jitter: Stream,
     twice: Stream,
     crash: Stream,
@@ -110,6 +111,7 @@ impl Sender {
             ended: 0,
             dies: NEVER,
             down: Span::ZERO,
+            leaves: false,
             next: Act::Begin,
             jitter: stream(Purpose::Jitter),
             twice: stream(Purpose::Twice),
@@ -183,7 +185,7 @@ impl Sender {
     /// lifetime is over. Who is hit is drawn anew for each life from the same stream, so that it
     /// doesn't depend on what the node did meanwhile.
     fn plan_death(&mut self, group: &Group, seed: u64, now: Instant) {
-        self.dies = NEVER;
+        (self.dies, self.leaves) = (NEVER, false);
         if let Some(lifetime) = group.lifetime {
             self.dies = now + lifetime.draw(&mut self.lifetimes);
             self.down = group.outage.map_or_else(|| group.downtime(), |outage| outage.draw(&mut self.lifetimes));
@@ -195,7 +197,7 @@ impl Sender {
         for incident in &group.incidents {
             let at = Instant::ORIGIN + incident.at;
             if hit.chance(incident.share) && at > now && at < self.dies {
-                self.dies = at;
+                (self.dies, self.leaves) = (at, incident.goodbye);
                 self.down = incident.down.unwrap_or_else(|| group.downtime());
             }
         }
@@ -227,7 +229,7 @@ impl Sender {
         if at < self.dies {
             return at;
         }
-        self.next = Act::Crash;
+        self.next = if self.leaves { Act::Leave } else { Act::Crash };
         self.dies.max(now)
     }
 
@@ -351,6 +353,17 @@ mod tests {
         let secs = |secs| Instant::ORIGIN + Span::from_secs(secs);
         assert_eq!(crashes, [secs(10)]);
         // Those due at 0 s to 9 s, then those from 15 s on.
+        assert_eq!(beats(&acts), (0..10).chain(15..35).map(secs).collect::<Vec<Instant>>());
+    }
+
+    #[test]
+    fn those_that_an_incident_sends_away_say_goodbye_and_come_back_as_ever() {
+        let incidents = vec!["1@10s,down=5s,goodbye=yes".parse().expect("an incident")];
+        let group = Group { incidents, heartbeats: 30, phase: Phase::LockStep, ..Group::default() };
+        let acts = acts(&group);
+        let secs = |secs| Instant::ORIGIN + Span::from_secs(secs);
+        let left = acts.iter().find(|(_, act)| *act == Act::Leave).map(|(at, _)| *at);
+        assert_eq!((left, acts.iter().any(|(_, act)| *act == Act::Crash)), (Some(secs(10)), false));
         assert_eq!(beats(&acts), (0..10).chain(15..35).map(secs).collect::<Vec<Instant>>());
     }
 

@@ -36,6 +36,23 @@ pub(crate) fn text(value: &Spanned<DeValue<'_>>, key: &str, faults: &mut Faults)
     }
 }
 
+/// What is turned on or off with a word, or set with a table of settings, as its flag would be given it.
+pub(crate) fn settings(value: &Spanned<DeValue<'_>>, key: &str, faults: &mut Faults) -> Option<String> {
+    match value.get_ref() {
+        DeValue::Boolean(on) => Some(on.to_string()),
+        DeValue::Table(table) => {
+            let pairs = in_order(table).into_iter();
+            let pairs: Option<Vec<String>> =
+                pairs.map(|(name, value)| Some(format!("{name}={}", text(value, name, faults)?))).collect();
+            // A table in which nothing is set turns it on.
+            pairs.map(|pairs| if pairs.is_empty() { "true".into() } else { pairs.join(",") })
+        }
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) => {
+            text(value, key, faults)
+        }
+    }
+}
+
 /// The same, and of a list all its texts with blanks between, as a flag that may be repeated is told.
 pub(crate) fn text_or_list(value: &Spanned<DeValue<'_>>, key: &str, faults: &mut Faults) -> Option<String> {
     let Some(items) = value.get_ref().as_array() else { return text(value, key, faults) };

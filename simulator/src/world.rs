@@ -11,6 +11,7 @@
 use systole_core::{Instant, Liveness, Tick};
 
 use crate::calendar::Calendar;
+use crate::caution::{Caution, Noted};
 use crate::fate::{Fate, Fates};
 use crate::inbox::{Doing, Inbox};
 use crate::judge::{Arrival, Judge, Verdict};
@@ -33,6 +34,11 @@ pub trait Watch {
     /// The judge changed its mind.
     fn verdict(&mut self, verdict: &Verdict) {
         let _ = verdict;
+    }
+
+    /// The monitor told something though it changed its mind about nobody.
+    fn note(&mut self, note: &Noted) {
+        let _ = note;
     }
 
     /// The monitor began anew, and believes nothing of anybody.
@@ -67,6 +73,8 @@ pub(crate) struct World<'a> {
     counts: Counts,
     /// What each group sent.
     traffic: Vec<Traffic>,
+    /// Where a guard would take the end of the run for a mass silence: whether it has come.
+    over: bool,
 }
 
 /// What was counted during a run.
@@ -83,11 +91,12 @@ pub(crate) struct Counts {
 /// So many senders are touched before the first of them acts, so that their cache misses overlap.
 const AHEAD: usize = 64;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Happening {
     Fact(Instant, u32, Fact),
     Verdict(Verdict),
     Forgotten(Instant),
+    Note(Noted),
 }
 
 impl<'a> World<'a> {
@@ -118,11 +127,15 @@ impl<'a> World<'a> {
             traces: vec![Trace::default(); slice.len()],
             counts: Counts::default(),
             traffic: vec![Traffic::default(); scenario.groups.len()],
+            over: false,
         }
     }
 
     /// Lives through the next tick in which anything happens. False when nothing ever will.
     pub(crate) fn step(&mut self, watch: &mut impl Watch) -> bool {
+        if self.over {
+            return false;
+        }
         let Some(tick) = self.next() else { return false };
         self.now = self.now.max(tick);
         let tick = self.now;
@@ -145,10 +158,16 @@ impl<'a> World<'a> {
             }
         }
         self.arrivals.give_back(arrivals);
+        self.happened.extend(self.judge.notes().map(Happening::Note));
         if !(self.happened.is_empty() && self.verdicts.is_empty()) {
             self.tell(watch);
         }
         true
+    }
+
+    /// Whether the run ends here though somebody still has something to do.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.over
     }
 
     /// Where the run has come to.
@@ -169,6 +188,11 @@ impl<'a> World<'a> {
     /// Heartbeats that were believed.
     pub(crate) fn believed(&self) -> u64 {
         self.judge.believed()
+    }
+
+    /// What the monitor's gates did.
+    pub(crate) fn caution(&self) -> Caution {
+        self.judge.caution()
     }
 
     /// The hash of all verdicts so far: a sum over nodes, so that it doesn't matter which of them
@@ -232,7 +256,10 @@ impl<'a> World<'a> {
                 Fact::Began
             }
             Act::Crash => Fact::Crashed,
-            Act::Stop => Fact::Stopped,
+            Act::Stop => {
+                self.over |= scenario.gates.guard.is_some();
+                Fact::Stopped
+            }
             Act::Leave => {
                 let goodbye = Arrival { at, node, life: sender.life, seq: sender.seq + 1, due: None };
                 self.send(goodbye, 0);
@@ -284,7 +311,7 @@ impl<'a> World<'a> {
     fn read(&mut self, tick: Tick, arrived: &[Arrival]) {
         let Some(inbox) = &mut self.inbox else {
             hear(&mut self.fates, arrived);
-            self.judge.turn(tick, arrived, true, &mut self.verdicts);
+            self.judge.turn(tick, arrived, true, &[], &mut self.verdicts);
             return self.blame();
         };
         let (fates, dropped) = (&mut self.fates, &mut self.counts.dropped);
@@ -292,8 +319,12 @@ impl<'a> World<'a> {
             *dropped += 1;
             note(fates, lost, Fate::Dropped);
         });
+        let troubles = if drained && self.scenario.gates.told { inbox.confess(tick) } else { &[] };
         hear(&mut self.fates, &self.batch);
-        self.judge.turn(tick, &self.batch, drained, &mut self.verdicts);
+        self.judge.turn(tick, &self.batch, drained, troubles, &mut self.verdicts);
+        if drained {
+            inbox.absolve();
+        }
         self.blame();
     }
 
@@ -340,6 +371,7 @@ impl<'a> World<'a> {
                     watch.verdict(&verdict);
                 }
                 Happening::Forgotten(at) => watch.forgotten(at),
+                Happening::Note(note) => watch.note(&note),
             }
         }
     }
@@ -361,6 +393,7 @@ impl Happening {
             Self::Fact(at, node, _) => (*at, *node),
             Self::Verdict(verdict) => (verdict.at, verdict.node),
             Self::Forgotten(at) => (*at, 0),
+            Self::Note(note) => (note.at, u32::MAX),
         }
     }
 }

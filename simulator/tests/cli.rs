@@ -160,6 +160,17 @@ fn a_monitor_in_trouble_makes_no_mistakes_but_its_own() {
     let output = simulate("late_monitor --json");
     let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert!(said["datagrams_dropped"].as_u64().is_some_and(|dropped| dropped > 0), "{said:#}");
+    assert_eq!((&said["mistakes"], &said["false_failures"]), (&Value::from(0), &Value::from(0)));
+    assert!(said["withheld"]["stall"].as_u64().is_some_and(|stall| stall > 1_000), "{said:#}");
+    assert_eq!((&said["notes"]["overload"], &said["notes"]["hold"]), (&Value::from(1), &Value::from(0)));
+    // Had nobody told it of them:
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("untold.toml");
+    let text = systole_sim::scenario::Scenario::built_in("late_monitor").expect("it comes with it");
+    std::fs::write(&file, text.replace("[monitor]", "[monitor]\ngates = false")).expect("it is written");
+    let output = simulate(&format!("{} --json", file.display()));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(said["withheld"]["stall"], 0);
     let causes = said["mistakes_by_cause"].as_object().expect("causes");
     for (cause, count) in causes {
         assert!(cause == "monitor" || count == 0, "{cause}: {count}");
@@ -175,6 +186,27 @@ fn a_file_and_flags_are_not_mixed_and_a_missing_file_says_what_there_is() {
     let text = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(2));
     assert!(text.contains("can't read the scenario nowhere.toml") && text.contains("restart_storm"), "{text}");
+}
+
+#[test]
+fn a_cut_that_is_held_is_told_with_what_it_cost() {
+    let flags =
+        "--nodes 200 --crashes 0 --heartbeats 60000 --partition 0.5@60s..120s,exact=yes --guard=longest=30s,rate=50/s";
+    let said = json(flags);
+    assert_eq!(said["parameters"]["guard"], "least=3,share=0.15,window=1m,longest=30s,rate=50/s");
+    let counts = ["hold", "hold_expired", "hold_recovered"].map(|note| said["notes"][note].as_u64());
+    assert_eq!(counts, [Some(1), Some(1), Some(0)]);
+    assert_eq!((said["withheld"]["guard"].as_u64(), said["false_failures"].as_u64()), (Some(100), Some(100)));
+    assert_eq!(said["withheld_dead_longest_s"], Value::Null, "nobody was dead");
+    let output = simulate(&format!("{flags} --flapping --gates=false"));
+    let table = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        table.contains("verdicts withheld") && table.contains("guard 100") && table.contains("hold 1, "),
+        "{table}"
+    );
+    let refused = simulate("--guard=share=0 --flapping=reuse=1e6");
+    let text = String::from_utf8(refused.stderr).expect("text");
+    assert!(text.contains("guard: share 0 isn't a share") && text.contains("flapping: reuse 1000000"), "{text}");
 }
 
 #[test]

@@ -10,7 +10,9 @@ use systole_core::{Instant, Liveness, Span, Wait};
 use systole_sim::latency::Delay;
 use systole_sim::loss::Loss;
 use systole_sim::run::{run, run_on};
-use systole_sim::scenario::{ClockStep, DetectorChoice, Group, Pauses, Phase, Restart, Scenario, Stall, Troubles};
+use systole_sim::scenario::{
+    ClockStep, DetectorChoice, Gates, Group, Pauses, Phase, Restart, Scenario, Stall, Troubles,
+};
 use systole_sim::truth::Fact;
 
 const TICK: Span = Span::from_millis(1);
@@ -244,6 +246,7 @@ proptest! {
     fn the_outcome_does_not_depend_on_the_number_of_threads(
         (one, other, seed, troubles) in troubled(),
         threads in 2..5usize,
+        told in any::<bool>(),
     ) {
         let synchronised = |group: &Group| matches!(group.detector, DetectorChoice::NfdS { .. });
         prop_assume!(synchronised(&one) == synchronised(&other));
@@ -255,7 +258,8 @@ proptest! {
             let heartbeats = u64::from(nodes) * (group.heartbeats / u64::from(group.nodes)).min(3);
             Group { nodes, heartbeats, crashes: heartbeats / 9, name: name.into(), ..group }
         };
-        let scenario = Scenario { seed, groups: vec![many(one, "one"), many(other, "other")], monitor };
+        let groups = vec![many(one, "one"), many(other, "other")];
+        let scenario = Scenario { seed, groups, monitor, gates: Gates { told, ..Gates::default() } };
         prop_assume!(scenario.check().is_empty());
         let alone = run(&scenario, |_| {});
         prop_assert_eq!(&run_on(&scenario, threads, |_| true), &alone);

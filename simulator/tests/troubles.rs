@@ -3,7 +3,7 @@
 mod common;
 
 use common::watched;
-use systole_core::{Instant, Liveness, Span};
+use systole_core::{Instant, Liveness, Span, Withheld};
 use systole_sim::run::run;
 use systole_sim::scenario::{Group, Phase, Scenario, Troubles};
 use systole_sim::truth::Fact;
@@ -60,13 +60,17 @@ fn a_restart_without_one_knows_nobody_and_misses_who_died_meanwhile() {
 }
 
 #[test]
-fn a_buffer_that_overflows_in_a_stall_makes_mistakes_that_are_the_monitors() {
+fn a_buffer_that_overflows_in_a_stall_makes_mistakes_that_are_the_monitors_unless_it_is_told() {
     let text =
         |buffer: &str| format!("length = \"2m\"\n[monitor]\nstall = \"20s@60s\"\n{buffer}\n[[group]]\nnodes = 1000\n");
     let patient = run(&read(&text("")), |_| {});
     assert_eq!((patient.qos.mistakes, patient.datagrams_dropped), (0, 0));
-    let small = run(&read(&text("buffer = 5000")), |_| {});
-    assert_eq!(small.datagrams_dropped, 15_000);
+    let told = run(&read(&text("buffer = 5000")), |_| {});
+    assert_eq!((told.qos.mistakes, told.datagrams_dropped), (0, 15_000));
+    assert!(told.caution.withheld(Withheld::Stall) >= 990, "{:?}", told.caution);
+    assert_eq!((told.caution.noted("overload"), told.caution.noted("overload_over")), (1, 1));
+    let small = run(&read(&text("buffer = 5000\ngates = false")), |_| {});
+    assert_eq!((small.datagrams_dropped, small.caution.withheld(Withheld::Stall)), (15_000, 0));
     assert!(small.qos.mistakes >= 990, "{}", small.qos.mistakes);
     assert_eq!(small.qos.mistakes_by_cause.monitor, small.qos.mistakes);
 }
@@ -159,7 +163,9 @@ fn a_partition_of_the_way_back_changes_nothing_and_one_that_flaps_is_half_a_part
 #[test]
 fn stalls_at_random_are_the_same_under_the_same_seed_and_accuse_nobody() {
     let troubles = Troubles { stalls: vec!["every=20s,length=5s".parse().expect("stalls")], ..Troubles::default() };
-    let group = Group { nodes: 100, heartbeats: 30_000, crashes: 50, ..Group::default() };
+    // Down for as long as finding them can take with two long stalls in a row.
+    let down = Some(Span::from_secs(60));
+    let group = Group { nodes: 100, heartbeats: 30_000, crashes: 50, down, ..Group::default() };
     let scenario = Scenario { monitor: troubles, ..group.into() };
     let (one, other) = (run(&scenario, |_| {}), run(&scenario, |_| {}));
     assert_eq!(one, other);
@@ -185,4 +191,34 @@ fn over_a_connection_a_node_that_comes_back_is_heard_at_once() {
     let (_, log) = watched(&scenario);
     let first = |node| log.verdicts.iter().find(|verdict| verdict.node == node).map(|verdict| verdict.at);
     assert!((0..50).all(|node| first(node) == Some(at(66))), "{:?}", first(0));
+}
+
+#[test]
+fn who_goes_to_and_fro_is_kept_quiet_and_told_once() {
+    let text = |flapping: bool| {
+        format!(
+            "length = \"30m\"\n[monitor]\nflapping = {flapping}\n[[group]]\nnodes = 20\n\
+             partition = \"0.5@60s..600s,exact=yes,flap=8s\"\n"
+        )
+    };
+    let (loud, quiet) = (watched(&read(&text(false))), watched(&read(&text(true))));
+    let (counted, caution) = (loud.1.verdicts.len(), quiet.0.caution);
+    assert!(quiet.1.verdicts.len() * 2 < counted, "{} of {counted}", quiet.1.verdicts.len());
+    assert_eq!((caution.noted("flapping"), caution.noted("steady")), (10, 10));
+    assert!(caution.withheld(Withheld::Flapping) > 0 && loud.0.caution.withheld(Withheld::Flapping) == 0);
+    // What is told in the end is what is true.
+    let end = at(1_790);
+    for node in 0..20 {
+        let last = quiet.1.verdicts.iter().rfind(|verdict| verdict.node == node && verdict.at < end);
+        assert_eq!(last.map(|verdict| verdict.to), Some(Liveness::Alive), "{node}");
+    }
+}
+
+#[test]
+fn a_second_sender_with_a_nodes_name_is_told_once() {
+    // One of them restarts, so that they differ by their incarnation and neither is a duplicate.
+    let group = Group { nodes: 20, clones: 10, heartbeats: 20_000, ..Group::default() };
+    let incident = "0.5@60s,down=5s".parse().expect("an incident");
+    let outcome = run(&Group { incidents: vec![incident], ..group }.into(), |_| {});
+    assert!((1..=10).contains(&outcome.caution.noted("conflict")), "{:?}", outcome.caution);
 }

@@ -103,11 +103,11 @@ impl Tape {
         let mut verdicts = Vec::new();
         for arrival in &self.arrivals {
             while let Some(tick) = product.next().filter(|tick| tick.instant() < arrival.at) {
-                product.turn(tick.instant(), &[], true, &mut verdicts);
+                product.turn(tick.instant(), &[], true, &[], &mut verdicts);
                 verdicts.drain(..).for_each(|verdict| tally.verdict(&verdict));
             }
             tally.passes(arrival, product.deadline(0).map(|tick| tick.instant()));
-            product.turn(arrival.at, core::slice::from_ref(arrival), true, &mut verdicts);
+            product.turn(arrival.at, core::slice::from_ref(arrival), true, &[], &mut verdicts);
             verdicts.drain(..).for_each(|verdict| tally.verdict(&verdict));
             tally.life = tally.life.max(arrival.life);
         }

@@ -3,7 +3,7 @@
 use super::Scenario;
 
 /// Their names and texts.
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 13] = [
     ("lan", include_str!("../../scenarios/lan.toml")),
     ("wan", include_str!("../../scenarios/wan.toml")),
     ("bursty", include_str!("../../scenarios/bursty.toml")),
@@ -13,6 +13,10 @@ const BUILT_IN: [(&str, &str); 9] = [
     ("pauses", include_str!("../../scenarios/pauses.toml")),
     ("restart_storm", include_str!("../../scenarios/restart_storm.toml")),
     ("late_monitor", include_str!("../../scenarios/late_monitor.toml")),
+    ("stalled_monitor", include_str!("../../scenarios/stalled_monitor.toml")),
+    ("overflow", include_str!("../../scenarios/overflow.toml")),
+    ("zone_cut", include_str!("../../scenarios/zone_cut.toml")),
+    ("scale_in", include_str!("../../scenarios/scale_in.toml")),
 ];
 
 impl Scenario {

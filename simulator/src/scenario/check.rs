@@ -63,6 +63,12 @@ impl Scenario {
             let message = "nfd-s runs outside the product's monitor, so that has no stalls, buffers, restarts or clock";
             fault("detector", message.into());
         }
+        if nfd_s > 0 && self.gates.couple() {
+            fault("guard", "nfd-s runs outside the product's monitor, so that has no guard and no flapping".into());
+        }
+        for (key, message) in self.gates.faults() {
+            fault(key, message);
+        }
         for stall in &self.monitor.stalls {
             let pauses = match *stall {
                 Stall::Once { at: _, length } => Pauses { every: MILLISECOND, length },

@@ -11,7 +11,7 @@ use crate::latency::Delay;
 use crate::loss::Loss;
 use crate::presets::{PRESETS, Preset};
 
-use super::{DetectorChoice, Group, Phase, Scenario, Troubles};
+use super::{DetectorChoice, FlapText, Group, GuardText, Phase, Scenario};
 
 /// What each group has, in the order in which it is told.
 const OF_GROUPS: [&str; 26] = [
@@ -43,7 +43,8 @@ const OF_GROUPS: [&str; 26] = [
     "uplink",
 ];
 
-const OF_THE_MONITOR: [&str; 5] = ["stall", "buffer", "capacity", "restart", "clock-step"];
+const OF_THE_MONITOR: [&str; 8] =
+    ["stall", "buffer", "capacity", "restart", "clock-step", "gates", "guard", "flapping"];
 
 /// Whoever runs the monitor chooses these; all others are what he meets with.
 const DESIGN: [&str; 6] = ["interval", "detector", "timeout", "confirm", "jitter", "phase"];
@@ -64,7 +65,7 @@ pub(crate) fn bare(dial: &str) -> &str {
 /// What is wrong with the text, for its name to stand before. Ranges are the business of `check`.
 pub(crate) fn turn(scenario: &mut Scenario, dial: &str, text: &str) -> Result<(), String> {
     if OF_THE_MONITOR.contains(&dial) {
-        return turn_monitor(&mut scenario.monitor, dial, text);
+        return turn_monitor(scenario, dial, text);
     }
     let Some((group, name)) = dial.rsplit_once('.') else {
         return scenario.groups.iter_mut().try_for_each(|group| turn_group(group, dial, text));
@@ -111,14 +112,18 @@ pub(super) fn turn_group(group: &mut Group, name: &str, text: &str) -> Result<()
     Ok(())
 }
 
-pub(super) fn turn_monitor(monitor: &mut Troubles, name: &str, text: &str) -> Result<(), String> {
+pub(super) fn turn_monitor(scenario: &mut Scenario, name: &str, text: &str) -> Result<(), String> {
+    let Scenario { monitor, gates, .. } = scenario;
     match name {
         "stall" => monitor.stalls = list(text)?,
         "buffer" => monitor.buffer = optional(text)?,
         "capacity" => monitor.capacity = optional(text)?,
         "restart" => monitor.restarts = list(text)?,
         "clock-step" => monitor.clock_steps = list(text)?,
-        _ => return Err(format!("is not a trouble of the monitor; one of {}", OF_THE_MONITOR.join(", "))),
+        "gates" => gates.told = text.parse().map_err(|_| format!("{text:?}: write true or false"))?,
+        "guard" => gates.guard = read::<GuardText>(text)?.0,
+        "flapping" => gates.flapping = read::<FlapText>(text)?.0,
+        _ => return Err(format!("is not a setting of the monitor; one of {}", OF_THE_MONITOR.join(", "))),
     }
     Ok(())
 }
@@ -201,6 +206,9 @@ mod tests {
             ("capacity", "1000"),
             ("restart", "60s,down=2s,snapshot=yes"),
             ("clock-step", "+1h@60s"),
+            ("gates", "false"),
+            ("guard", "rate=7"),
+            ("flapping", "true"),
         ] {
             let mut scenario = Scenario::default();
             turn(&mut scenario, dial, text).expect(dial);

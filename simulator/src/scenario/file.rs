@@ -4,6 +4,7 @@
 //! length = "10m"
 //! [monitor]
 //! stall = "3s@60s"
+//! guard = true                # or a table of what differs from the product's defaults
 //! [[group]]
 //! name = "edge"
 //! network = "wan"             # loss and delay of a named network; loss and delay replace them
@@ -18,9 +19,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::dial::{turn_group, turn_monitor};
-use super::{DEFAULT_SEED, Group, Scenario, Troubles};
+use super::{DEFAULT_SEED, Gates, Group, Scenario, Troubles};
 use crate::lines::{Fault, Faults};
-use crate::tables::{in_order, table, text, text_or_list};
+use crate::tables::{in_order, settings, table, text, text_or_list};
 
 impl Scenario {
     /// Reads a scenario.
@@ -42,7 +43,8 @@ impl Scenario {
 }
 
 fn scenario(root: &DeTable<'_>, faults: &mut Faults) -> Scenario {
-    let mut scenario = Scenario { seed: DEFAULT_SEED, groups: Vec::new(), monitor: Troubles::default() };
+    let mut scenario =
+        Scenario { seed: DEFAULT_SEED, groups: Vec::new(), monitor: Troubles::default(), gates: Gates::default() };
     let mut length = None;
     let mut sections = Vec::new();
     for (key, value) in in_order(root) {
@@ -52,7 +54,7 @@ fn scenario(root: &DeTable<'_>, faults: &mut Faults) -> Scenario {
             "length" => length = span(value, key, faults),
             "monitor" => {
                 for (key, text, at) in texts(value, key, faults) {
-                    if let Err(why) = turn_monitor(&mut scenario.monitor, &key, &text) {
+                    if let Err(why) = turn_monitor(&mut scenario, &key, &text) {
                         faults.add(at, format!("{key} {why}"));
                     }
                 }
@@ -132,7 +134,11 @@ fn texts(value: &Spanned<DeValue<'_>>, name: &str, faults: &mut Faults) -> Vec<(
     let Some(table) = table(value, name, faults) else { return Vec::new() };
     let mut texts = Vec::new();
     for (key, value) in in_order(table) {
-        if let Some(text) = text_or_list(value, key, faults) {
+        let text = match key {
+            "gates" | "guard" | "flapping" => settings(value, key, faults),
+            _ => text_or_list(value, key, faults),
+        };
+        if let Some(text) = text {
             texts.push((key.to_string(), text, value.span().start));
         }
     }
@@ -202,6 +208,28 @@ mod tests {
         let scenario = Scenario::read("[monitor]\nstall = [\"3s@60s\", \"1s@90s\"]\nbuffer = 100\n[[group]]\n");
         let monitor = scenario.expect("nothing is wrong").monitor;
         assert_eq!((monitor.stalls.len(), monitor.buffer), (2, Some(100)));
+    }
+
+    #[test]
+    fn gates_are_turned_by_a_word_a_text_or_a_table() {
+        let gates = |lines: &str| {
+            let scenario = Scenario::read(&format!("[monitor]\n{lines}\n[[group]]\n"));
+            scenario.map(|scenario| scenario.gates).map_err(|faults| faults[0].to_string())
+        };
+        let usual = Gates::default();
+        assert_eq!(gates(""), Ok(usual.clone()));
+        assert_eq!(gates("gates = false"), Ok(Gates { told: false, ..usual.clone() }));
+        let on = Gates { guard: Some(Default::default()), flapping: Some(Default::default()), ..usual };
+        assert_eq!(gates("guard = true\nflapping = true"), Ok(on));
+        let ten = gates("guard = \"rate=10/s,longest=2m\"").expect("a text");
+        assert_eq!(gates("guard = { longest = \"2m\", rate = 10 }"), Ok(ten.clone()));
+        assert_eq!(gates("[monitor.guard]\nlongest = \"2m\"\nrate = \"10/s\""), Ok(ten));
+        let said = gates("stall = \"3s@1s\"\nguard = { labels = \"zone\" }").expect_err("labels");
+        assert!(said.starts_with("3:9: guard") && said.contains("unknown setting \"labels\""), "{said}");
+        let said = gates("guard = { share = 0 }").expect_err("no share");
+        assert!(said.starts_with("2:1: guard: share 0 isn't a share"), "{said}");
+        let said = gates("gates = 3").expect_err("three");
+        assert!(said.contains("gates \"3\": write true or false"), "{said}");
     }
 
     #[test]

@@ -129,8 +129,13 @@ impl Group {
 
     /// How long a crashed node stays down.
     pub fn downtime(&self) -> Span {
-        let found = self.bound() + self.confirm.of(self.interval) + self.delay.reach();
-        self.down.unwrap_or(found + self.interval * 2)
+        self.down.unwrap_or(self.found_within() + self.interval * 2)
+    }
+
+    /// How long it can take from a crash to the failure if nothing is withheld, and no heartbeat is on its way for
+    /// longer than 99.9 % of them are.
+    pub(crate) fn found_within(&self) -> Span {
+        self.bound() + self.confirm.of(self.interval) + self.delay.reach()
     }
 
     /// How many lives of one node end by the clock, on average: in an incident, or when a lifetime is over. What

@@ -6,7 +6,8 @@
 //!             │                ├─ its network:  loss, delay, transport, partitions, uplink, ...
 //!             │                └─ its settings: detector, confirm
 //!             ├─ Group "core" ...
-//!             └─ the monitor's own troubles: stalls, a small buffer, restarts, clock steps
+//!             ├─ the monitor's own troubles: stalls, a small buffer, restarts, clock steps
+//!             └─ the gates that its verdicts pass: whether it knows of these, guard, flapping
 //! ```
 //! Together with the code's version it determines the run: nothing is taken from the clock, the
 //! machine or the environment. [`Scenario::check`] lists every fault at once.
@@ -16,6 +17,7 @@ mod check;
 mod detector;
 pub(crate) mod dial;
 mod file;
+mod gates;
 mod group;
 mod incident;
 mod partition;
@@ -32,6 +34,8 @@ use systole_core::config::{Plan, Rule, Settings};
 pub use check::Fault;
 pub(crate) use check::{INTERVAL_MAX, INTERVAL_MIN};
 pub use detector::DetectorChoice;
+pub use gates::Gates;
+pub(crate) use gates::{FlapText, GuardText};
 pub use group::{Group, Phase};
 pub use incident::Incident;
 pub use partition::{Direction, Partition};
@@ -53,6 +57,8 @@ pub struct Scenario {
     pub groups: Vec<Group>,
     /// What goes wrong with the monitor itself.
     pub monitor: Troubles,
+    /// What may withhold its verdicts.
+    pub gates: Gates,
 }
 
 impl Default for Scenario {
@@ -64,7 +70,7 @@ impl Default for Scenario {
 
 impl From<Group> for Scenario {
     fn from(group: Group) -> Self {
-        Self { seed: DEFAULT_SEED, groups: vec![group], monitor: Troubles::default() }
+        Self { seed: DEFAULT_SEED, groups: vec![group], monitor: Troubles::default(), gates: Gates::default() }
     }
 }
 
@@ -96,19 +102,23 @@ impl Scenario {
     }
 
     /// Whether what happens to one node can depend on the others: a shared uplink, a receive buffer
-    /// that overflows, two senders with one id. Otherwise each node's run is the same whoever else
-    /// there is.
+    /// that overflows, two senders with one id, a guard. Otherwise each node's run is the same whoever
+    /// else there is.
     pub fn is_coupled(&self) -> bool {
-        self.monitor.couples() || self.groups.iter().any(|group| group.uplink.is_some() || group.clones > 0)
+        self.monitor.couples()
+            || self.gates.couple()
+            || self.groups.iter().any(|group| group.uplink.is_some() || group.clones > 0)
     }
 
     /// What the product's monitor is configured to. One group alone is the default group, so that
     /// its heartbeats needn't name it.
     pub(crate) fn plan(&self) -> Plan {
+        let Gates { told: _, guard, flapping } = self.gates.clone();
+        let plan = Plan { guard, flapping, ..Plan::default() };
         match self.groups.as_slice() {
-            [] => Plan::default(),
-            [group] => Plan { default: group.settings(), ..Plan::default() },
-            groups => Plan { groups: groups.iter().map(rule).collect(), ..Plan::default() },
+            [] => plan,
+            [group] => Plan { default: group.settings(), ..plan },
+            groups => Plan { groups: groups.iter().map(rule).collect(), ..plan },
         }
     }
 
@@ -121,7 +131,8 @@ impl Scenario {
                 |name: &str| if self.groups.len() == 1 { name.into() } else { format!("{}.{name}", group.name) };
             all.extend(group.parameters().into_iter().map(|(name, value)| (named(name), value)));
         }
-        all.extend(self.monitor.parameters().into_iter().map(|(name, value)| (name.into(), value)));
+        let own = self.monitor.parameters().into_iter().chain(self.gates.parameters());
+        all.extend(own.map(|(name, value)| (name.into(), value)));
         all
     }
 }

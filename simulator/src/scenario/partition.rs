@@ -25,6 +25,8 @@ pub struct Partition {
     pub until: Span,
     /// Each node is cut off with this probability. 0 to 1.
     pub share: f64,
+    /// Whether it is exactly this share instead, to the nearest node, evenly spread over the group.
+    pub exact: bool,
     /// The link is cut for so long, then whole for so long, and so on; nothing: cut all the time.
     pub flap: Option<Span>,
     /// Which way nothing comes through.
@@ -69,11 +71,15 @@ impl FromStr for Partition {
             share: number("partition", "share", share, 0.0, 1.0)?,
             from: span("partition", "from", from)?,
             until: span("partition", "until", until)?,
+            exact: false,
             flap: None,
             direction: Direction::Both,
         };
         let Some(options) = options else { return Ok(partition) };
-        let mut parts = Parts::read("partition", options, "0.3@60s..90s,flap=5s,direction=up")?;
+        let mut parts = Parts::read("partition", options, "0.3@60s..90s,exact=yes,flap=5s,direction=up")?;
+        if parts.has("exact") {
+            partition.exact = parts.word("exact", &["yes", "no"])? == "yes";
+        }
         if parts.has("flap") {
             partition.flap = Some(parts.span("flap")?).filter(|flap| !flap.is_zero());
         }
@@ -101,6 +107,7 @@ impl FromStr for Direction {
 impl fmt::Display for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}..{}", self.share, self.from.compact(), self.until.compact())?;
+        f.write_str(if self.exact { ",exact=yes" } else { "" })?;
         if let Some(flap) = self.flap {
             write!(f, ",flap={}", flap.compact())?;
         }
@@ -122,9 +129,13 @@ mod tests {
 
     #[test]
     fn a_partition_reads_back_as_it_was_written() {
-        for text in
-            ["0.3@1m..90s", "1@1m..2m,flap=5s", "0.5@0ms..2m,direction=down", "0.5@0ms..2m,flap=1s,direction=up"]
-        {
+        for text in [
+            "0.3@1m..90s",
+            "0.16@1m..90s,exact=yes",
+            "1@1m..2m,flap=5s",
+            "0.5@0ms..2m,direction=down",
+            "0.5@0ms..2m,flap=1s,direction=up",
+        ] {
             assert_eq!(read(text).to_string(), text);
         }
         for text in ["0.3", "0.3@60s", "0.3@60s..90s,flap=x", "0.3@60s..90s,direction=left", "0.3@60s..90s,x=1"] {

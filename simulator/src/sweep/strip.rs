@@ -54,6 +54,7 @@ pub(crate) fn scene(setting: &Setting) -> (Scenario, String) {
             from: whole_seconds(found * 2),
             until: last,
             share: 0.3,
+            exact: false,
             flap: None,
             direction: Direction::Both,
         };
@@ -93,8 +94,7 @@ pub(crate) fn counts(scenario: &Scenario) -> Counts {
 
 /// How long it takes to fail a node, about.
 fn found(scenario: &Scenario) -> Span {
-    let of = |group: &Group| group.bound() + group.confirm.of(group.interval) + group.delay.reach();
-    scenario.groups.iter().map(of).max().unwrap_or_default()
+    scenario.groups.iter().map(Group::found_within).max().unwrap_or_default()
 }
 
 fn whole_seconds(span: Span) -> Span {

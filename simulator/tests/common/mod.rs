@@ -1,6 +1,9 @@
 //! Watches a run and keeps everything.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use systole_core::Instant;
+use systole_sim::caution::Noted;
 use systole_sim::run::{Outcome, run_watched};
 use systole_sim::scenario::Scenario;
 use systole_sim::truth::Fact;
@@ -13,6 +16,10 @@ pub(crate) struct Log {
     pub(crate) facts: Vec<(Instant, u32, Fact)>,
     /// What was believed.
     pub(crate) verdicts: Vec<Verdict>,
+    /// What was told beside.
+    pub(crate) notes: Vec<Noted>,
+    /// When the monitor began anew and believed nothing any more.
+    pub(crate) forgotten: Vec<Instant>,
 }
 
 impl Watch for Log {
@@ -22,6 +29,14 @@ impl Watch for Log {
 
     fn verdict(&mut self, verdict: &Verdict) {
         self.verdicts.push(*verdict);
+    }
+
+    fn note(&mut self, note: &Noted) {
+        self.notes.push(note.clone());
+    }
+
+    fn forgotten(&mut self, at: Instant) {
+        self.forgotten.push(at);
     }
 }
 
