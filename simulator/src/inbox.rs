@@ -144,7 +144,8 @@ impl Inbox {
     /// What the monitor has to be told before it judges at `tick`; the socket is empty by then. It stays until the
     /// next call.
     pub(crate) fn confess(&mut self, tick: Tick) -> &[(Instant, Trouble)] {
-        if self.lost > 0 {
+        // That none was lost is told too: it limits when the next ones were. Nothing is lost by a buffer without end.
+        if self.troubles.buffer.is_some() {
             self.confession.push((tick.instant(), Trouble::Drops(core::mem::take(&mut self.lost))));
         }
         while let Some(step) = self.troubles.clock_steps.get(self.steps_told) {
@@ -438,9 +439,10 @@ mod tests {
         let clock_steps = vec!["-1h@3s".parse().expect("a step"), "+1ms@2s".parse().expect("a step")];
         let mut inbox = inbox(Troubles { buffer: Some(2), clock_steps, ..Troubles::default() });
         inbox.put(&[arrival(1), arrival(2), arrival(3)], |_| {});
-        assert_eq!(told(&mut inbox, 2_500), [(2_500, Trouble::Drops(1))]);
-        assert_eq!(told(&mut inbox, 9_000), [(3_000, Trouble::ClockStep)]);
-        assert_eq!(told(&mut inbox, 9_001), []);
+        let drops = |at: u64, datagrams| (at, Trouble::Drops(datagrams));
+        assert_eq!(told(&mut inbox, 2_500), [drops(2_500, 1)]);
+        assert_eq!(told(&mut inbox, 9_000), [(3_000, Trouble::ClockStep), drops(9_000, 0)]);
+        assert_eq!(told(&mut inbox, 9_001), [drops(9_001, 0)]);
     }
 
     #[test]
