@@ -8,8 +8,9 @@
 //! A message that isn't newer than the last is ordinary: duplicated, delayed, left over from a
 //! former life. But what keeps counting upwards beside the believed one is somebody who is alive:
 //! a second sender with the same name, or a recording that is being played. Three such messages
-//! within the time in which the node would have to be heard are a conflict. It is told once, until
-//! the other has been quiet for ten times that long.
+//! within the time in which the node would have to be heard are a conflict, unless all came at once: so does the
+//! backlog that a crashed life left in the network. It is told once, until the other has been quiet for ten times
+//! that long.
 
 use alloc::collections::BTreeMap;
 
@@ -47,6 +48,9 @@ pub(crate) struct Refused {
 /// So many messages of a rival are a conflict.
 const ENOUGH: u8 = 3;
 
+/// They are the backlog of a former life if all came within this share of the time in which the node must be heard.
+const AT_ONCE: u64 = 4;
+
 /// So many rivals are remembered at most: whoever replays a fleet's heartbeats shan't fill the memory.
 const RIVALS: usize = 16_384;
 
@@ -68,7 +72,9 @@ impl Conflicts {
             }
             (rival.seq, rival.quiet) = (seq, rival.quiet.max(quiet));
             rival.count = rival.count.saturating_add(1);
-            let conflict = rival.count >= ENOUGH && !rival.told;
+            let lasted = (arrival + patience).since(rival.until);
+            let at_once = lasted * AT_ONCE < patience;
+            let conflict = rival.count >= ENOUGH && !at_once && !rival.told;
             rival.told |= conflict;
             return conflict;
         }
@@ -129,6 +135,14 @@ mod tests {
         assert_eq!(conflicts(&steady[..2]), 0);
         assert_eq!(conflicts(&steady[..3]), 1);
         assert_eq!(conflicts(&steady), 1);
+    }
+
+    #[test]
+    fn a_backlog_that_comes_all_at_once_is_nobody_unless_it_goes_on() {
+        let backlog: Vec<_> = (0..100).map(|i| (3, i, i * 5)).collect();
+        assert_eq!(conflicts(&backlog), 0);
+        let goes_on = [(3, 100, 1_000)];
+        assert_eq!(conflicts(&[&backlog[..], &goes_on].concat()), 1);
     }
 
     #[test]
