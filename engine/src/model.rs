@@ -205,6 +205,10 @@ pub struct Hold {
 pub struct Health {
     /// The longest time in which any shard didn't look at its sockets, in the last ten seconds or so.
     pub loop_gap_max_ms: u64,
+    /// The longest turn of a monitor: one batch taken in, or what was due declared. What a gap is longer than that
+    /// went to the system's calls, or to others on the same processor.
+    #[serde(default)]
+    pub turn_max_ms: u64,
     /// How far the most backward shard is behind with its sockets; 0 when all are drained.
     pub behind_ms: u64,
     /// Times that the wall clock was seen to jump.

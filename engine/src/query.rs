@@ -85,6 +85,8 @@ pub struct Report {
     pub clock_steps: u64,
     /// The longest time between two looks at its sockets, of late.
     pub loop_gap_max: Span,
+    /// The longest turn of its monitor, of late.
+    pub turn_max: Span,
     /// How long its sockets haven't been seen empty; zero when they were at the last look.
     pub behind: Span,
     /// What it holds.

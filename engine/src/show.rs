@@ -283,6 +283,7 @@ fn health(reports: &[Report]) -> model::Health {
     let max = |of: fn(&Report) -> Span| reports.iter().map(of).max().unwrap_or_default().millis();
     model::Health {
         loop_gap_max_ms: max(|report| report.loop_gap_max),
+        turn_max_ms: max(|report| report.turn_max),
         behind_ms: max(|report| report.behind),
         // Every shard sees every step, so they aren't added up.
         clock_steps_total: reports.iter().map(|report| report.clock_steps).max().unwrap_or(0),

@@ -258,8 +258,8 @@ fn a_first_heartbeat_of_everybody_at_once_accuses_nobody() {
     assert_eq!(status.nodes.alive, status.nodes.total(), "{status:?}");
     assert!(status.nodes.failed == 0 && status.nodes.suspect == 0);
     eprintln!(
-        "{nodes} first heartbeats in {took:?}: {} alive, {} dropped, longest loop gap {} ms",
-        status.nodes.alive, status.datagrams_dropped_total, status.health.loop_gap_max_ms
+        "{nodes} first heartbeats in {took:?}: {} alive, {} dropped, longest turn {} ms, longest loop gap {} ms",
+        status.nodes.alive, status.datagrams_dropped_total, status.health.turn_max_ms, status.health.loop_gap_max_ms
     );
 }
 

@@ -47,7 +47,13 @@ fn table(out: &mut dyn Write, look: Look, status: &Status) -> anyhow::Result<()>
         ("rejected", none_if_empty(&rejected)),
         ("auth", auth(&status.auth)),
         ("dropped", format!("{} datagrams, {} events", status.datagrams_dropped_total, health.events_dropped_total)),
-        ("loop gap", format!("{} ms at most, {} ms behind now", health.loop_gap_max_ms, health.behind_ms)),
+        (
+            "loop gap",
+            format!(
+                "{} ms at most, {} ms for one turn, {} ms behind now",
+                health.loop_gap_max_ms, health.turn_max_ms, health.behind_ms
+            ),
+        ),
         ("clock steps", health.clock_steps_total.to_string()),
         ("configuration", configuration(status)),
         ("events", format!("up to number {}", status.events_last)),

@@ -290,6 +290,12 @@ impl Scrape {
             seconds(|report| report.loop_gap_max.secs_f64()),
         )?;
         out.gauges(
+            "systole_turn",
+            "The longest turn of the shard's monitor in the last ten seconds or so: one batch taken in, or what was due declared.",
+            Some(&Unit::Seconds),
+            seconds(|report| report.turn_max.secs_f64()),
+        )?;
+        out.gauges(
             "systole_behind",
             "How long the shard's sockets haven't been seen empty.",
             Some(&Unit::Seconds),

@@ -220,7 +220,9 @@ impl Shard {
         self.confess(reading.now);
         let again = self.parts.council.exchange(reading.now, &mut self.parts.monitor);
         let backlog = Backlog::SeenUntil(horizon);
+        let judged = self.parts.clock.now();
         let wake = self.parts.monitor.turn(reading.now, &[], backlog, &mut self.parts.outlet);
+        self.watch.turned(judged, self.parts.clock.now());
         let wake = wake.into_iter().chain(again).min()?;
         if wake <= horizon && self.parts.outlet.is_full() {
             return Some(now + RETRY);
@@ -237,8 +239,8 @@ impl Shard {
         let mut look = Look::Empty;
         for (socket, arrivals) in self.parts.sockets.iter().zip(&mut self.arrivals) {
             let mut found = Look::More;
+            let mut before = self.parts.clock.now();
             for _ in 0..ROUND {
-                let before = self.parts.clock.now();
                 let Ok(received) = self.receiver.receive(socket) else {
                     // What waits there nobody has seen, so nobody may be called silent until it works again.
                     found = Look::Failed;
@@ -261,14 +263,17 @@ impl Shard {
                 }
                 let batch = &batch[..received.len()];
                 self.parts.monitor.turn(reading.now, batch, Backlog::More, &mut self.parts.outlet);
+                let after = self.parts.clock.now();
+                self.watch.turned(reading.now, after);
                 if received.drained() {
                     found = Look::Empty;
                     seen = seen.min(before);
                     break;
                 }
-                if reading.now.since(self.watch.begun()) > ROUND_MAX {
+                if after.since(self.watch.begun()) > ROUND_MAX {
                     break;
                 }
+                before = after;
             }
             look = look.max(found);
         }
@@ -303,6 +308,7 @@ impl Shard {
                 self.parts.outlet.reading = self.parts.clock.read();
                 let now = self.parts.outlet.reading.now;
                 self.parts.monitor.turn(now, &batch, Backlog::More, &mut self.parts.outlet);
+                self.watch.turned(now, self.parts.clock.now());
             }
             if batch.len() < BATCH {
                 return true;
@@ -377,6 +383,7 @@ impl Shard {
             events_dropped: outlet.events_dropped,
             clock_steps: self.arrivals.iter().map(Arrivals::clock_steps).max().unwrap_or(0),
             loop_gap_max: self.watch.gap_max(now),
+            turn_max: self.watch.turn_max(now),
             behind: self.watch.behind(now, self.seen),
             holds: self.parts.monitor.holds().map(answer::hold).collect(),
             unwell: self.parts.monitor.unwell(),
