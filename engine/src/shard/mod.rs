@@ -146,6 +146,7 @@ pub fn run(mut parts: Parts) -> io::Result<Monitor> {
     let now = shard.parts.clock.now();
     shard.parts.monitor.trouble(now, Trouble::Stall(now.since(reading.now)));
     shard.run()?;
+    shard.parts.outlet.part();
     Ok(shard.parts.monitor)
 }
 

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam::channel::{Sender, TrySendError};
 use systole_core::event::{Note, Sink, Transition};
@@ -21,6 +22,9 @@ pub(crate) const RESERVE: usize = 4_096;
 
 /// Scopes whose last word may wait for a place in the queue of events.
 const PARKED: usize = 1_024;
+
+/// How long it waits for one when there is no later.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// A message on its way to the shard that owns its node.
 #[derive(Debug)]
@@ -139,6 +143,17 @@ impl Outlet {
             self.to_wake &= self.to_wake - 1;
             // A peer that can't be woken has ended, and then all are ending.
             let _ = self.peers[peer].waker.wake();
+        }
+    }
+
+    /// The shard ends: what still waits for a place waits no longer than a second, all in all.
+    pub fn part(&mut self) {
+        let until = std::time::Instant::now() + PARTING;
+        while let Some(first) = self.parked.pop_front() {
+            match self.events.send_deadline(Record { skipped: self.skipped, ..first }, until) {
+                Ok(()) => self.skipped = 0,
+                Err(_) => self.lose(),
+            }
         }
     }
 
@@ -314,6 +329,29 @@ mod tests {
         assert_eq!(told(&events), [("n".into(), "first_heartbeat", 0)]);
         outlet.wake_peers();
         assert_eq!(told(&events), [(Withheld::Drops.name().into(), "overload_over", 1)]);
+    }
+
+    #[test]
+    fn what_waits_when_the_shard_ends_is_told_before_it_goes() {
+        let (sender, events) = bounded(1);
+        let mut outlet = outlet(sender);
+        outlet.keep(named("n", T));
+        outlet.keep(hold("group a", Change::Held));
+        let reader = std::thread::spawn(move || (events.recv().map(|_| ()), told_by(&events)));
+        outlet.part();
+        drop(outlet);
+        let (first, rest) = reader.join().expect("it reads");
+        assert_eq!(first, Ok(()));
+        assert_eq!(rest, [("group a".to_owned(), "hold")]);
+    }
+
+    /// All that is said until nobody is left to say anything.
+    fn told_by(events: &Receiver<Record>) -> Vec<(String, &'static str)> {
+        let said = |record: Record| match &record.what {
+            What::Hold { scope, .. } => (scope.to_string(), record.cause()),
+            other => panic!("{other:?}"),
+        };
+        events.iter().map(said).collect()
     }
 
     #[test]
