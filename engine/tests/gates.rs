@@ -151,6 +151,45 @@ fn a_hold_ends_by_itself_and_then_so_many_are_failed_a_second() {
     running.stop();
 }
 
+#[test]
+fn a_fleet_that_is_made_smaller_latches_no_guard() {
+    for goodbye in [true, false] {
+        let guard = GuardSettings {
+            longest: Span::from_secs(2),
+            rate: 100.0,
+            window: Span::from_secs(4),
+            ..GuardSettings::default()
+        };
+        let running = Running::with(2, guarded(guard));
+        let fleet = Beaters::start(running.udp(), lines());
+        let from = everybody_is_up(&running, 100);
+        let gone = || (0..100).filter(|node| node % 5 < 2);
+        fleet.set(gone(), false);
+        if goodbye {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+            // Again, since a last heartbeat of theirs may have been on its way.
+            running.wait_for_status(|status| {
+                gone().for_each(|i| _ = socket.send_to(format!("bye n{i}").as_bytes(), running.udp()));
+                status.nodes.left == 40
+            });
+        } else {
+            wait_for_event(&running, from, "hold_expired");
+            running.wait_for_status(|status| status.nodes.failed == 40);
+        }
+        running.wait_for_status(|status| status.holds.is_empty());
+
+        // Sixty are a fleet like any other: who dies of it is found, and isn't held.
+        let from = running.client.status().expect("an answer").events_last;
+        fleet.set([4], false);
+        running.wait_for("n4", State::Failed);
+        let events = since(&running, from);
+        assert_eq!(failed(&events), ["n4"], "goodbye: {goodbye}");
+        assert!(events.iter().all(Event::is_change), "{events:#?}");
+        drop(fleet);
+        running.stop();
+    }
+}
+
 /// A line of a fleet's report.
 fn number(report: &serde_json::Value, path: &str) -> u64 {
     report.pointer(path).and_then(serde_json::Value::as_u64).unwrap_or_else(|| panic!("no {path} in {report:#}"))
