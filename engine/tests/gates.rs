@@ -181,7 +181,7 @@ fn a_fleet_that_is_made_smaller_latches_no_guard() {
         // Sixty are a fleet like any other: who dies of it is found, and isn't held.
         let from = running.client.status().expect("an answer").events_last;
         fleet.set([4], false);
-        running.wait_for("n4", State::Failed);
+        wait_for_event(&running, from, "confirmed");
         let events = since(&running, from);
         assert_eq!(failed(&events), ["n4"], "goodbye: {goodbye}");
         assert!(events.iter().all(Event::is_change), "{events:#?}");
