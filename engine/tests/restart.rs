@@ -309,7 +309,7 @@ fn a_monitor_goes_on_where_it_was_though_the_machine_was_booted_or_suspended() {
         let counts =
             |status: &systole::model::Status| (status.nodes.alive, status.nodes.failed, status.heartbeats_total);
         let beats = if life == 1 { 21 } else { 20 };
-        monitor.wait_for_status(|status| counts(status) == (20, 1, beats));
+        monitor.wait_for_status(|status| counts(status) == (20, 1, beats) && status.events_last >= 23);
         assert_eq!(monitor.events(0).len(), 23, "20 came, one came and went: nothing else in life {life}");
         let since = monitor.wait_for("n7", State::Alive).since;
         if let Some((_, first)) = &known {
