@@ -270,13 +270,13 @@ impl Story<'_> {
         if verdict.due.is_some_and(|due| verdict.at + TOLERANCE < due) {
             findings.object(Wrong::Early, verdict);
         }
-        let Some(silence) = self.silences.iter().find(|silence| covers(silence, verdict)) else {
+        let Some(silence) = self.about(verdict) else {
             return findings.object(Wrong::False, verdict);
         };
-        if !settles(silence, verdict) {
+        if !self.settles(silence, verdict) {
             return; // True, though a heartbeat that was on its way will refute it; then it is to be said again.
         }
-        if self.verdicts[..index].iter().any(|former| settles(silence, former)) {
+        if self.verdicts[..index].iter().any(|former| self.settles(silence, former)) {
             return findings.object(Wrong::Twice, verdict);
         }
         findings.failed += 1;
@@ -297,7 +297,7 @@ impl Story<'_> {
 
     /// Was what had to be said said?
     fn demand(&self, silence: &Silence, terms: &Terms<'_>, findings: &mut Findings) {
-        let noticed = self.verdicts.iter().find(|verdict| settles(silence, verdict));
+        let noticed = self.verdicts.iter().find(|verdict| self.settles(silence, verdict));
         if let Some(bound) = self.bound {
             let due = silence.last.arrived + bound + terms.slack;
             let lasted = silence.ended.is_none_or(|ended| ended > due);
@@ -330,6 +330,19 @@ impl Story<'_> {
         }
     }
 
+    /// The silence that a verdict is about: one alone, though with the tolerance it may touch the next one.
+    fn about(&self, verdict: &Verdict) -> Option<&Silence> {
+        self.silences.iter().find(|silence| covers(silence, verdict))
+    }
+
+    /// Whether a verdict is the one that a silence has to bring.
+    fn settles(&self, silence: &Silence, verdict: &Verdict) -> bool {
+        let last_word = verdict.at + TOLERANCE >= silence.last.arrived;
+        verdict.to == Liveness::Failed
+            && last_word
+            && self.about(verdict).is_some_and(|about| about.began == silence.began)
+    }
+
     /// Whether the node is suspect because of this silence, and nothing more was said.
     fn suspected(&self, silence: &Silence) -> bool {
         self.verdicts.last().is_some_and(|last| last.to == Liveness::Suspect && last.at > silence.last.arrived)
@@ -350,12 +363,6 @@ impl Story<'_> {
 /// Whether a verdict falls into a silence.
 fn covers(silence: &Silence, verdict: &Verdict) -> bool {
     verdict.at + TOLERANCE >= silence.began && silence.ended.is_none_or(|ended| verdict.at <= ended + TOLERANCE)
-}
-
-/// Whether a verdict is the one that a silence has to bring.
-fn settles(silence: &Silence, verdict: &Verdict) -> bool {
-    let last_word = verdict.at + TOLERANCE >= silence.last.arrived;
-    verdict.to == Liveness::Failed && last_word && covers(silence, verdict)
 }
 
 fn record(histogram: &mut Histogram<u64>, span: Span) {
@@ -496,6 +503,17 @@ mod tests {
         let mut story = vec![verdict(1, 1, 15_750, Liveness::Failed), verdict(2, 1, 30_000, Liveness::Alive)];
         assert_eq!(complaints(&judge(&truth, &story)), [Wrong::Missed]);
         story.push(verdict(3, 1, 36_250, Liveness::Failed));
+        assert!(judge(&truth, &story).flawless());
+    }
+
+    #[test]
+    fn a_failure_at_the_very_end_of_a_silence_says_nothing_of_the_next_one() {
+        let mut truth = one_crash();
+        truth.end(1, at(15_753));
+        truth.begin(1, sent(15_753), at(15_753), Why::Killed);
+        let mut story = vec![verdict(1, 1, 15_750, Liveness::Failed), verdict(2, 1, 15_753, Liveness::Alive)];
+        assert_eq!(complaints(&judge(&truth, &story)), [Wrong::Missed]);
+        story.push(verdict(3, 1, 22_003, Liveness::Failed));
         assert!(judge(&truth, &story).flawless());
     }
 
