@@ -340,6 +340,7 @@ impl Story<'_> {
         let last_word = verdict.at + TOLERANCE >= silence.last.arrived;
         verdict.to == Liveness::Failed
             && last_word
+            && covers(silence, verdict)
             && self.about(verdict).is_some_and(|about| about.began == silence.began)
     }
 
